@@ -1,0 +1,421 @@
+//! The authenticator: decides what each command does (CTAP 2.1 §6).
+//!
+//! One command runs at a time. It goes in steps: a step answers, waits for a person, or waits for
+//! a change set to become durable, and what comes next is data in [`Next`]. Deliberately absent:
+//! byte offsets and CBOR keys (`wire`, `u2f`), packets and keepalives (`hid`).
+
+mod get_assertion;
+mod make_credential;
+mod presence;
+mod reset;
+#[cfg(test)]
+mod tests;
+mod u2f;
+
+use std::collections::VecDeque;
+
+use crate::{
+    credential::CredentialId,
+    crypto::Rng,
+    event::{CommitFailed, CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn},
+    hid::MessageKind,
+    profile::Profile,
+    state::{ChangeSet, Counter, KeyState, Record},
+    status::Status,
+    time::Instant,
+    u2f as u2f_wire,
+    wire::{self, Request},
+};
+pub use get_assertion::NEXT_ASSERTION_TIMEOUT_MS;
+use presence::Latch;
+pub use reset::RESET_WINDOW_MS;
+
+/// How long a person has to answer (CTAP 2.1 §6.1.2 leaves 10 s to 2 min to the key).
+pub const PRESENCE_TIMEOUT_MS: u64 = 30_000;
+
+/// One client of the key; a stateful command goes on only for the client that began it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Client(pub(crate) u32);
+
+/// Whose signature counter.
+#[derive(Clone, Copy)]
+enum CounterOf {
+    /// The one that derived credentials share.
+    Key,
+    Credential(CredentialId),
+}
+
+/// What a command does next, once what it waits for has come.
+enum Next {
+    Respond(Vec<u8>),
+    Refuse(Status),
+    MakeCredential(Box<wire::make_credential::Request>),
+    GetAssertion(Box<wire::get_assertion::Request>),
+    GetNextAssertion,
+    Reset,
+    U2f(Box<u2f_wire::Authenticate>),
+}
+
+impl Next {
+    /// The response when what was waited for failed.
+    fn failure(&self) -> Vec<u8> {
+        match self {
+            Self::U2f(_) => u2f_wire::StatusWord::Unknown.emit(),
+            Self::Respond(_)
+            | Self::Refuse(_)
+            | Self::MakeCredential(_)
+            | Self::GetAssertion(_)
+            | Self::GetNextAssertion
+            | Self::Reset => wire::response(Err(Status::Other)),
+        }
+    }
+}
+
+/// Where a command has come to.
+enum Step {
+    /// Done; the whole response message.
+    Respond(Vec<u8>),
+    AskPresence(Prompt, Next),
+    Commit(ChangeSet, Next),
+}
+
+impl Step {
+    /// Success, with the encoded value of the response.
+    fn success(body: Option<Vec<u8>>) -> Self {
+        Self::Respond(wire::response(Ok(body)))
+    }
+}
+
+/// What the running command waits for.
+enum Waiting {
+    Presence {
+        id: PresenceId,
+        deadline: Instant,
+        next: Next,
+    },
+    Commit {
+        id: CommitId,
+        set: ChangeSet,
+        /// `None` when nobody wants the answer any more.
+        next: Option<Next>,
+    },
+}
+
+/// The authenticator of one key.
+pub(crate) struct Authenticator {
+    profile: Profile,
+    state: KeyState,
+    rng: Rng,
+    powered_on_at: Option<Instant>,
+    /// The client whose command runs.
+    client: Client,
+    waiting: Option<Waiting>,
+    /// A command that came while a change set of a client that left was on its way.
+    deferred: Option<(MessageKind, Vec<u8>)>,
+    enumeration: Option<get_assertion::Enumeration>,
+    latch: Latch,
+    /// A commit failed: nothing is decided on a state that may not be what is stored.
+    fenced: bool,
+    last_id: u64,
+    events: VecDeque<Event>,
+    response: Option<Vec<u8>>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(profile: Profile, state: KeyState, rng: Rng) -> Self {
+        Self {
+            profile,
+            state,
+            rng,
+            powered_on_at: None,
+            client: Client(0),
+            waiting: None,
+            deferred: None,
+            enumeration: None,
+            latch: Latch::default(),
+            fenced: false,
+            last_id: 0,
+            events: VecDeque::new(),
+            response: None,
+        }
+    }
+
+    /// Power comes (`Some`, now) or goes. What is on its way to the vault goes on.
+    pub(crate) fn handle_power(&mut self, powered_on_at: Option<Instant>) {
+        self.handle_abort();
+        self.withdraw_latch(Withdrawn::HostGone);
+        self.enumeration = None;
+        self.powered_on_at = powered_on_at;
+    }
+
+    /// A whole message from a client. The last one's response has been taken.
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Instant,
+        client: Client,
+        kind: MessageKind,
+        payload: Vec<u8>,
+    ) {
+        self.client = client;
+        if self.waiting.is_some() {
+            self.deferred = Some((kind, payload));
+        } else {
+            self.start(now, kind, &payload);
+        }
+    }
+
+    fn start(&mut self, now: Instant, kind: MessageKind, payload: &[u8]) {
+        let step = match kind {
+            MessageKind::Cbor => {
+                self.withdraw_latch(Withdrawn::Cancelled);
+                self.start_command(now, payload)
+            }
+            MessageKind::Msg => Ok(self.start_apdu(now, payload)),
+        };
+        self.go_on(now, step);
+    }
+
+    fn start_command(&mut self, now: Instant, payload: &[u8]) -> Result<Step, Status> {
+        if payload.len() > usize::from(self.profile.max_msg_size) {
+            return Err(Status::RequestTooLarge);
+        }
+        let request = Request::parse(payload)?;
+        // §6.3: only the next getNextAssertion of the same client goes on with an enumeration.
+        if !matches!(request, Request::GetNextAssertion) {
+            self.end_enumeration_of(self.client);
+        }
+        if self.fenced && !matches!(request, Request::GetInfo) {
+            return Err(Status::Other);
+        }
+        match request {
+            Request::MakeCredential(request) => self.make_credential(request),
+            Request::GetAssertion(request) => self.get_assertion(now, request),
+            Request::GetInfo => Ok(Step::success(Some(self.info()))),
+            Request::Reset => self.reset(now),
+            Request::GetNextAssertion => self.get_next_assertion(now),
+            Request::Selection => Ok(Step::AskPresence(
+                Prompt {
+                    operation: Operation::Select,
+                    rp_id: None,
+                    rp_id_hash: None,
+                    account: None,
+                },
+                Next::Respond(wire::response(Ok(None))),
+            )),
+        }
+    }
+
+    fn info(&self) -> Vec<u8> {
+        let room = u64::from(self.profile.max_discoverable_credentials);
+        let used = u64::try_from(self.state.credentials.len()).unwrap_or(u64::MAX);
+        let response = wire::get_info::Response {
+            profile: &self.profile,
+            remaining_discoverable_credentials: room.saturating_sub(used),
+        };
+        response.emit()
+    }
+
+    /// Goes on with what a touch or a commit was waited for.
+    fn resume(&mut self, now: Instant, next: Next) -> Result<Step, Status> {
+        match next {
+            Next::Respond(response) => Ok(Step::Respond(response)),
+            Next::Refuse(status) => Err(status),
+            Next::MakeCredential(request) => self.create_credential(request),
+            Next::GetAssertion(request) => self.assert(now, request),
+            Next::GetNextAssertion => self.get_next_assertion(now),
+            Next::Reset => Ok(self.erase()),
+            Next::U2f(request) => Ok(self.authenticate(*request)),
+        }
+    }
+
+    /// Takes a step's outcome to where it leads.
+    fn go_on(&mut self, now: Instant, step: Result<Step, Status>) {
+        match step {
+            Ok(Step::Respond(response)) => self.response = Some(response),
+            Err(status) => self.response = Some(wire::response(Err(status))),
+            Ok(Step::AskPresence(prompt, next)) => {
+                let id = self.ask_presence(prompt);
+                let deadline = now.after_ms(PRESENCE_TIMEOUT_MS);
+                self.waiting = Some(Waiting::Presence { id, deadline, next });
+            }
+            Ok(Step::Commit(set, next)) => {
+                let id = CommitId(self.next_id());
+                let next = Some(next);
+                self.events.push_back(Event::Commit {
+                    id,
+                    set: set.clone(),
+                });
+                self.waiting = Some(Waiting::Commit { id, set, next });
+            }
+        }
+    }
+
+    /// A person or a policy answers; an answer to what is no longer asked does nothing.
+    pub(crate) fn handle_decision(&mut self, now: Instant, id: PresenceId, decision: Decision) {
+        match self.waiting.take() {
+            Some(Waiting::Presence {
+                id: asked, next, ..
+            }) if asked == id => {
+                let step = match decision {
+                    Decision::Approved => self.resume(now, next),
+                    Decision::Denied => Err(Status::OperationDenied),
+                };
+                self.go_on(now, step);
+            }
+            waiting => {
+                self.waiting = waiting;
+                self.latch.handle_decision(now, id, decision);
+            }
+        }
+    }
+
+    /// The vault answers; an answer to what is not on its way does nothing.
+    pub(crate) fn handle_committed(
+        &mut self,
+        now: Instant,
+        id: CommitId,
+        result: Result<(), CommitFailed>,
+    ) {
+        let (set, next) = match self.waiting.take() {
+            Some(Waiting::Commit {
+                id: sent,
+                set,
+                next,
+            }) if sent == id => (set, next),
+            waiting => {
+                self.waiting = waiting;
+                return;
+            }
+        };
+        let step = match result {
+            Ok(()) => {
+                self.state.apply(set);
+                next.map(|next| self.resume(now, next))
+            }
+            Err(CommitFailed) => {
+                self.fenced = true;
+                self.enumeration = None;
+                next.map(|next| Ok(Step::Respond(next.failure())))
+            }
+        };
+        if let Some(step) = step {
+            self.go_on(now, step);
+        }
+        if self.waiting.is_none()
+            && let Some((kind, payload)) = self.deferred.take()
+        {
+            self.start(now, kind, &payload);
+        }
+    }
+
+    /// The state read again from what is durable, after a commit that failed.
+    pub(crate) fn handle_restored(&mut self, state: KeyState) {
+        self.state = state;
+        self.enumeration = None;
+        self.fenced = false;
+    }
+
+    /// CANCEL ends a wait for a person; once changes are on their way there is no way back.
+    pub(crate) fn handle_cancel(&mut self) {
+        if let Some(Waiting::Presence { id, .. }) = &self.waiting {
+            self.withdraw(*id, Withdrawn::Cancelled);
+            self.waiting = None;
+            self.response = Some(wire::response(Err(Status::KeepaliveCancel)));
+        } else if self.deferred.take().is_some() {
+            self.response = Some(wire::response(Err(Status::KeepaliveCancel)));
+        }
+    }
+
+    /// The client is gone: no prompt, no answer; what is on its way to the vault still applies.
+    pub(crate) fn handle_abort(&mut self) {
+        self.deferred = None;
+        self.response = None;
+        match &mut self.waiting {
+            Some(Waiting::Presence { id, .. }) => {
+                let id = *id;
+                self.waiting = None;
+                self.withdraw(id, Withdrawn::HostGone);
+            }
+            Some(Waiting::Commit { next, .. }) => *next = None,
+            None => {}
+        }
+    }
+
+    /// Ends waits that have lasted too long.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(Waiting::Presence { id, deadline, .. }) = &self.waiting
+            && now >= *deadline
+        {
+            self.withdraw(*id, Withdrawn::TimedOut);
+            self.waiting = None;
+            self.response = Some(wire::response(Err(Status::UserActionTimeout)));
+        }
+        if self.latch.poll_timeout().is_some_and(|due| now >= due) {
+            self.withdraw_latch(Withdrawn::HostGone);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let presence = match &self.waiting {
+            Some(Waiting::Presence { deadline, .. }) => Some(*deadline),
+            Some(Waiting::Commit { .. }) | None => None,
+        };
+        presence.into_iter().chain(self.latch.poll_timeout()).min()
+    }
+
+    /// Whether the running command waits for a person.
+    pub(crate) fn wants_presence(&self) -> bool {
+        matches!(self.waiting, Some(Waiting::Presence { .. }))
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(crate) fn poll_response(&mut self) -> Option<Vec<u8>> {
+        self.response.take()
+    }
+
+    /// A counter's next value, or the lease to make durable before there is one.
+    fn take_count(&mut self, of: CounterOf) -> Result<u32, LeaseNeeded> {
+        let counter = self.counter_mut(of).ok_or(LeaseNeeded(None))?;
+        if let Some(count) = counter.take() {
+            return Ok(count);
+        }
+        let Some(ceiling) = counter.lease() else {
+            return Err(LeaseNeeded(None));
+        };
+        let mut set = ChangeSet::default();
+        set.put(match of {
+            CounterOf::Key => Record::Counter { ceiling },
+            CounterOf::Credential(id) => Record::CredentialCounter { id, ceiling },
+        });
+        Err(LeaseNeeded(Some(set)))
+    }
+
+    fn counter_mut(&mut self, of: CounterOf) -> Option<&mut Counter> {
+        match of {
+            CounterOf::Key => Some(&mut self.state.counter),
+            CounterOf::Credential(id) => self.state.credentials.counter_mut(&id),
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+/// A counter gave no value: the lease that it needs, or `None` when its 32 bits are used up.
+struct LeaseNeeded(Option<ChangeSet>);
+
+impl LeaseNeeded {
+    /// The step that leads to `next` with the lease in hand.
+    fn then(self, next: Next) -> Result<Step, Status> {
+        match self.0 {
+            Some(set) => Ok(Step::Commit(set, next)),
+            None => Err(Status::Other),
+        }
+    }
+}

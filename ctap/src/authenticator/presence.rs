@@ -1,0 +1,121 @@
+//! Asking for a person: prompts, their withdrawal, and the latch of U2F's polling.
+
+use super::Authenticator;
+use crate::{
+    event::{Decision, Event, PresenceId, Prompt, Withdrawn},
+    time::Instant,
+};
+
+/// How long an approval waits for the client's next poll.
+pub(super) const LATCH_MS: u64 = 10_000;
+/// A prompt is withdrawn when its client has not polled for this long.
+pub(super) const POLL_GAP_MS: u64 = 2_000;
+
+/// A U2F client does not wait: it is told "touch needed" (6985) and asks again. One prompt is
+/// alive while equal polls go on, and what the person answered is kept for the next of them.
+#[derive(Default)]
+pub(super) struct Latch(Option<Latched>);
+
+struct Latched {
+    id: PresenceId,
+    /// SHA-256 of the request that polls.
+    request: [u8; 32],
+    last_poll: Instant,
+    answer: Option<(Instant, Decision)>,
+}
+
+impl Latched {
+    /// When this is no longer of use.
+    fn end(&self) -> Instant {
+        match self.answer {
+            Some((since, Decision::Approved)) => since.after_ms(LATCH_MS),
+            // Denied: the client goes on polling and nobody is asked again until it stops.
+            Some((_, Decision::Denied)) | None => self.last_poll.after_ms(POLL_GAP_MS),
+        }
+    }
+}
+
+/// What a poll meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Poll {
+    /// The person agreed: do it.
+    Approved,
+    /// Not yet, or no.
+    Pending,
+    /// Nobody is being asked: ask.
+    Ask,
+}
+
+impl Latch {
+    /// A request that needs a touch asks again, or for the first time.
+    pub(super) fn poll(&mut self, now: Instant, request: &[u8; 32]) -> Poll {
+        let Some(latched) = self.0.as_mut().filter(|latched| now < latched.end()) else {
+            return Poll::Ask;
+        };
+        if latched.request != *request {
+            // Another client's prompt is alive; this one has its turn when that is over.
+            let over = matches!(latched.answer, Some((_, Decision::Approved)));
+            return if over { Poll::Ask } else { Poll::Pending };
+        }
+        latched.last_poll = now;
+        match latched.answer {
+            Some((_, Decision::Approved)) => {
+                self.0 = None;
+                Poll::Approved
+            }
+            Some((_, Decision::Denied)) | None => Poll::Pending,
+        }
+    }
+
+    pub(super) fn arm(&mut self, now: Instant, id: PresenceId, request: [u8; 32]) {
+        self.0 = Some(Latched {
+            id,
+            request,
+            last_poll: now,
+            answer: None,
+        });
+    }
+
+    pub(super) fn handle_decision(&mut self, now: Instant, id: PresenceId, decision: Decision) {
+        if let Some(latched) = &mut self.0
+            && latched.id == id
+            && latched.answer.is_none()
+        {
+            latched.answer = Some((now, decision));
+        }
+    }
+
+    /// When a prompt has to be withdrawn. What is answered needs no timer: it is looked at when
+    /// the next poll comes.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.0
+            .as_ref()
+            .filter(|latched| latched.answer.is_none())
+            .map(Latched::end)
+    }
+
+    /// Forgets; the id is that of a prompt that is still shown.
+    fn clear(&mut self) -> Option<PresenceId> {
+        let latched = self.0.take()?;
+        latched.answer.is_none().then_some(latched.id)
+    }
+}
+
+impl Authenticator {
+    pub(super) fn ask_presence(&mut self, prompt: Prompt) -> PresenceId {
+        let id = PresenceId(self.next_id());
+        self.events.push_back(Event::PresenceNeeded { id, prompt });
+        id
+    }
+
+    pub(super) fn withdraw(&mut self, id: PresenceId, reason: Withdrawn) {
+        self.events
+            .push_back(Event::PresenceWithdrawn { id, reason });
+    }
+
+    pub(super) fn withdraw_latch(&mut self, reason: Withdrawn) {
+        if let Some(id) = self.latch.clear() {
+            self.withdraw(id, reason);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! CTAP1/U2F on the credentials of CTAP2 (CTAP 2.1 §10, FIDO U2F raw message formats 1.2).
+
+use super::{Authenticator, Next, Step, get_assertion::Found, presence::Poll};
+use crate::{
+    credential::{Algorithm, Origin, RpIdHash},
+    crypto::sha256,
+    event::{Operation, Prompt},
+    time::Instant,
+    u2f::{
+        Authenticate, Authentication, Control, Register, Registration, Request, StatusWord,
+        version_response,
+    },
+};
+
+impl Authenticator {
+    pub(super) fn start_apdu(&mut self, now: Instant, apdu: &[u8]) -> Step {
+        let request = match Request::parse(apdu) {
+            Ok(request) => request,
+            Err(word) => return Step::Respond(word.emit()),
+        };
+        if self.fenced && request != Request::Version {
+            return Step::Respond(StatusWord::Unknown.emit());
+        }
+        match request {
+            Request::Version => Step::Respond(version_response()),
+            Request::Register(request) => {
+                let application = request.application;
+                if self.touched(now, apdu, Operation::Register, application, None) {
+                    self.register(&request)
+                } else {
+                    Step::Respond(StatusWord::ConditionsNotSatisfied.emit())
+                }
+            }
+            Request::Authenticate(request) => self.start_authenticate(now, apdu, request),
+        }
+    }
+
+    fn start_authenticate(&mut self, now: Instant, apdu: &[u8], request: Authenticate) -> Step {
+        let application = request.application;
+        let Some(found) = self.find_es256(&application, &request.key_handle) else {
+            return Step::Respond(StatusWord::WrongData.emit());
+        };
+        let sign = match request.control {
+            Control::CheckOnly => false,
+            Control::DontEnforceUserPresence => true,
+            Control::EnforceUserPresence => {
+                let account = self.account(&application, found.id());
+                self.touched(now, apdu, Operation::Authenticate, application, account)
+            }
+        };
+        if sign {
+            self.authenticate(request)
+        } else {
+            Step::Respond(StatusWord::ConditionsNotSatisfied.emit())
+        }
+    }
+
+    /// Whether a person has agreed to just this request; asks, if nobody is being asked.
+    fn touched(
+        &mut self,
+        now: Instant,
+        apdu: &[u8],
+        operation: Operation,
+        application: RpIdHash,
+        account: Option<String>,
+    ) -> bool {
+        let digest = sha256(&[apdu]);
+        match self.latch.poll(now, &digest) {
+            Poll::Approved => true,
+            Poll::Pending => false,
+            Poll::Ask => {
+                let id = self.ask_presence(Prompt {
+                    operation,
+                    rp_id: None,
+                    rp_id_hash: Some(application),
+                    account,
+                });
+                self.latch.arm(now, id, digest);
+                false
+            }
+        }
+    }
+
+    /// U2F knows ES256 only.
+    fn find_es256(&self, application: &RpIdHash, key_handle: &[u8]) -> Option<Found> {
+        let found = self.find(application, key_handle)?;
+        let algorithm = match &found {
+            Found::Derived(_, derived) => derived.algorithm,
+            Found::Stored(id) => {
+                let stored = self.state.credentials.get(application, id)?;
+                stored.credential.algorithm
+            }
+        };
+        (algorithm == Algorithm::Es256).then_some(found)
+    }
+
+    fn register(&mut self, request: &Register) -> Step {
+        let application = &request.application;
+        let (id, derived) =
+            self.state
+                .deriver
+                .create(&mut self.rng, application, Algorithm::Es256, Origin::U2f);
+        let public_key = derived.private_key.public_key().to_sec1();
+        let attestation = &self.state.attestation;
+        let signature = attestation.sign(&[
+            &[0],
+            &application.0,
+            &request.challenge,
+            id.as_bytes(),
+            &public_key,
+        ]);
+        let Some(signature) = signature else {
+            return Step::Respond(StatusWord::Unknown.emit());
+        };
+        let registration = Registration {
+            public_key: &public_key,
+            key_handle: id.as_bytes(),
+            certificate: attestation.certificate(),
+            signature: &signature,
+        };
+        Step::Respond(registration.emit())
+    }
+
+    /// Signs; comes back here when a counter needed a lease first.
+    pub(super) fn authenticate(&mut self, request: Authenticate) -> Step {
+        let application = request.application;
+        let Some(found) = self.find_es256(&application, &request.key_handle) else {
+            return Step::Respond(StatusWord::WrongData.emit());
+        };
+        let counter = match self.take_count(found.counter()) {
+            Ok(counter) => counter,
+            Err(lease) => {
+                let step = lease.then(Next::U2f(Box::new(request)));
+                return step.unwrap_or_else(|_| Step::Respond(StatusWord::Unknown.emit()));
+            }
+        };
+        let user_present = request.control == Control::EnforceUserPresence;
+        let signed = [
+            application.0.as_slice(),
+            &[u8::from(user_present)],
+            &counter.to_be_bytes(),
+            &request.challenge,
+        ];
+        let response = match self.sign_with(&application, &found, &signed) {
+            Ok(signature) => Authentication {
+                user_present,
+                counter,
+                signature: &signature,
+            }
+            .emit(),
+            Err(_) => StatusWord::Unknown.emit(),
+        };
+        Step::Respond(response)
+    }
+}

@@ -1,0 +1,91 @@
+//! What the state machine asks of the world, as data.
+
+use crate::{credential::RpIdHash, state::ChangeSet};
+
+/// Names one request for presence; an answer to one that is over is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PresenceId(pub u64);
+
+/// Names one change set on its way to the vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitId(pub u64);
+
+/// What a person is asked to agree to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Make a credential (CTAP2 or U2F).
+    Register,
+    /// A credential that the site excludes is on this key: the site will learn that it is.
+    RegisterExcluded,
+    /// Sign in (CTAP2 or U2F).
+    Authenticate,
+    /// Say "this key" when several are attached.
+    Select,
+    /// Erase every credential.
+    Reset,
+}
+
+/// What a person must see to decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    /// What would be done.
+    pub operation: Operation,
+    /// For which site; U2F does not tell, nor do [`Operation::Select`] and [`Operation::Reset`].
+    pub rp_id: Option<String>,
+    /// The hash of the site, known for U2F as well.
+    pub rp_id_hash: Option<RpIdHash>,
+    /// Which account, where it is known to be one.
+    pub account: Option<String>,
+}
+
+/// Why a person is no longer asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// The platform cancelled, or started over.
+    Cancelled,
+    /// Nobody answered in time.
+    TimedOut,
+    /// The platform's program or the connection is gone.
+    HostGone,
+}
+
+/// What a person, or a policy, answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A person is there and agrees.
+    Approved,
+    /// No.
+    Denied,
+}
+
+/// A change set that did not become durable, or of which nobody knows whether it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitFailed;
+
+/// What the driver of a device has to see to.
+#[derive(Debug)]
+pub enum Event {
+    /// Ask for presence; answer with [`crate::Device::handle_decision`].
+    PresenceNeeded {
+        /// To be given back with the answer.
+        id: PresenceId,
+        /// What to show.
+        prompt: Prompt,
+    },
+    /// Stop asking.
+    PresenceWithdrawn {
+        /// What was asked.
+        id: PresenceId,
+        /// Why.
+        reason: Withdrawn,
+    },
+    /// Make the set durable; answer with [`crate::Device::handle_committed`].
+    Commit {
+        /// To be given back with the answer.
+        id: CommitId,
+        /// What changes.
+        set: ChangeSet,
+    },
+    /// Show which key this is (CTAPHID_WINK).
+    Wink,
+}

@@ -1,0 +1,51 @@
+//! A FIDO2 security key as a state machine: CTAPHID, CTAP2 and U2F.
+//!
+//! Pinned text: CTAP 2.1 PS 2021-06-15 with errata of 2022-06-21, where a comment does not name
+//! another; U2F raw message formats 1.2.
+//!
+//! Layers, each knowing only what stands below it:
+//!
+//! | module | does | knows nothing of |
+//! | --- | --- | --- |
+//! | [`Device`] | one interface for what follows | |
+//! | `hid` | packets, channels, transactions, keepalives | CBOR, statuses |
+//! | `authenticator` | decides | packets, byte offsets, CBOR keys |
+//! | `wire`, `u2f` | parse requests, emit responses | state, policy |
+//! | `credential`, `state`, `attestation` | what a key remembers | protocols |
+//! | `crypto` | algorithms | what they are for |
+//!
+//! Deliberately absent: clock, file, socket, thread, environment, OS randomness, async. Time and
+//! the CSPRNG are arguments; waiting is data.
+
+mod attestation;
+mod authenticator;
+mod credential;
+mod crypto;
+mod device;
+mod event;
+mod hid;
+mod profile;
+mod state;
+mod status;
+mod time;
+mod u2f;
+mod wire;
+
+pub use attestation::Attestation;
+pub use authenticator::{NEXT_ASSERTION_TIMEOUT_MS, PRESENCE_TIMEOUT_MS, RESET_WINDOW_MS};
+pub use credential::{
+    Algorithm, CREDENTIAL_ID_LEN, Credential, CredentialId, MAX_USER_ID_LEN, RpIdHash, User,
+};
+pub use crypto::{Rng, Secret};
+pub use device::Device;
+pub use event::{
+    CommitFailed, CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn,
+};
+pub use hid::{
+    ChannelId, KEEPALIVE_INTERVAL_MS, MAX_MESSAGE_LEN, READER_GONE_MS, REPORT_LEN,
+    TRANSACTION_TIMEOUT_MS,
+};
+pub use profile::{Profile, Version};
+pub use state::{COUNTER_LEASE, Change, ChangeSet, KeyState, LoadError, Place, Record};
+pub use status::Status;
+pub use time::Instant;

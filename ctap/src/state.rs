@@ -1,0 +1,268 @@
+//! What a key remembers, and how changes to it travel to a vault.
+//!
+//! The live state is in memory. A command that changes it yields a [`ChangeSet`]; the answer
+//! leaves, and the change shows, only when the vault has said that the set is durable. A vault
+//! needs to know nothing but this: a key is a map from [`Place`] to [`Record`], a change puts or
+//! deletes one, and [`KeyState::load`] makes a key of what the map holds.
+//!
+//! Deliberately absent: encoding and encryption, which are the vault's.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    attestation::Attestation,
+    credential::{Credential, CredentialId, Deriver, Store},
+    crypto::{Rng, Secret},
+};
+
+/// How many counter values one durable write covers.
+pub const COUNTER_LEASE: u32 = 256;
+/// The counter value in a discoverable credential's registration.
+pub(crate) const REGISTRATION_COUNT: u32 = 1;
+
+/// One thing to remember.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// What non-discoverable credentials are derived from.
+    Master(Secret),
+    /// The key's own signature counter: no value above the ceiling has been used.
+    Counter {
+        /// Highest value that may be used without another write.
+        ceiling: u32,
+    },
+    /// The U2F attestation key and its certificate. A reset keeps them.
+    Attestation(Attestation),
+    /// A discoverable credential.
+    Credential(Box<Credential>),
+    /// A discoverable credential's signature counter.
+    CredentialCounter {
+        /// Whose counter.
+        id: CredentialId,
+        /// Highest value that may be used without another write.
+        ceiling: u32,
+    },
+}
+
+/// Where a record is: at most one record of a key has a given place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Place {
+    /// Of [`Record::Master`].
+    Master,
+    /// Of [`Record::Counter`].
+    Counter,
+    /// Of [`Record::Attestation`].
+    Attestation,
+    /// Of [`Record::Credential`].
+    Credential(CredentialId),
+    /// Of [`Record::CredentialCounter`].
+    CredentialCounter(CredentialId),
+}
+
+impl Record {
+    /// Where this record belongs.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Master(_) => Place::Master,
+            Self::Counter { .. } => Place::Counter,
+            Self::Attestation(_) => Place::Attestation,
+            Self::Credential(credential) => Place::Credential(credential.id),
+            Self::CredentialCounter { id, .. } => Place::CredentialCounter(*id),
+        }
+    }
+}
+
+/// A step of a [`ChangeSet`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// The record is at its place from now on.
+    Put(Record),
+    /// Nothing is at the place from now on.
+    Delete(Place),
+}
+
+/// Changes that become durable together or not at all; they apply in order.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeSet(Vec<Change>);
+
+impl ChangeSet {
+    pub(crate) fn put(&mut self, record: Record) {
+        self.0.push(Change::Put(record));
+    }
+
+    pub(crate) fn delete(&mut self, place: Place) {
+        self.0.push(Change::Delete(place));
+    }
+}
+
+impl IntoIterator for ChangeSet {
+    type Item = Change;
+    type IntoIter = std::vec::IntoIter<Change>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl fmt::Debug for ChangeSet {
+    /// Places only: records hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = |change: &Change| match change {
+            Change::Put(record) => ("put", record.place()),
+            Change::Delete(place) => ("delete", *place),
+        };
+        f.debug_list().entries(self.0.iter().map(place)).finish()
+    }
+}
+
+/// A signature counter whose values up to a durable ceiling may be used.
+///
+/// After a crash it goes on above the ceiling: values are skipped, never repeated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counter {
+    last: u32,
+    ceiling: u32,
+}
+
+impl Counter {
+    /// The next value, if the ceiling allows one.
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        if self.last >= self.ceiling {
+            return None;
+        }
+        self.last += 1;
+        Some(self.last)
+    }
+
+    /// The ceiling to make durable when [`Self::take`] gives nothing; `None` at the end of the
+    /// counter's 32 bits.
+    pub(crate) fn lease(&self) -> Option<u32> {
+        self.last.checked_add(COUNTER_LEASE)
+    }
+}
+
+/// Why stored records do not make a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// There is no master secret.
+    MasterMissing,
+    /// There is no attestation key.
+    AttestationMissing,
+    /// A counter belongs to no credential.
+    CounterWithoutCredential(CredentialId),
+    /// A credential has no counter.
+    CredentialWithoutCounter(CredentialId),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MasterMissing => f.write_str("the key's master secret is missing"),
+            Self::AttestationMissing => f.write_str("the key's attestation record is missing"),
+            Self::CounterWithoutCredential(id) => {
+                write!(f, "the counter of credential {id:?} belongs to no record")
+            }
+            Self::CredentialWithoutCounter(id) => {
+                write!(f, "the counter of credential {id:?} is missing")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// The live state of a key.
+pub struct KeyState {
+    pub(crate) attestation: Attestation,
+    pub(crate) counter: Counter,
+    pub(crate) credentials: Store,
+    pub(crate) deriver: Deriver,
+}
+
+impl KeyState {
+    /// What a new key is made of: store it, then [`Self::load`] it.
+    ///
+    /// `created` is the start of the attestation certificate's validity, in seconds since 1970.
+    pub fn create(rng: &mut Rng, created: u64) -> ChangeSet {
+        let mut set = ChangeSet::default();
+        set.put(Record::Master(Secret::random(rng)));
+        set.put(Record::Counter { ceiling: 0 });
+        set.put(Record::Attestation(Attestation::create(rng, created)));
+        set
+    }
+
+    /// The key that these records make, in whatever order they come.
+    ///
+    /// # Errors
+    /// [`LoadError`] says which record is missing or does not belong.
+    pub fn load(records: impl IntoIterator<Item = Record>) -> Result<Self, LoadError> {
+        let (mut master, mut attestation) = (None, None);
+        let mut counter = Counter::default();
+        let mut credentials = Store::default();
+        let mut ceilings = Vec::new();
+        for record in records {
+            match record {
+                Record::Master(secret) => master = Some(secret),
+                Record::Counter { ceiling } => counter = resumed(ceiling),
+                Record::Attestation(record) => attestation = Some(record),
+                Record::Credential(credential) => credentials.put(*credential, Counter::default()),
+                Record::CredentialCounter { id, ceiling } => ceilings.push((id, ceiling)),
+            }
+        }
+        for (id, ceiling) in ceilings {
+            let counter = credentials
+                .counter_mut(&id)
+                .ok_or(LoadError::CounterWithoutCredential(id))?;
+            *counter = resumed(ceiling);
+        }
+        if let Some(id) = credentials.without_counter() {
+            return Err(LoadError::CredentialWithoutCounter(id));
+        }
+        Ok(Self {
+            attestation: attestation.ok_or(LoadError::AttestationMissing)?,
+            counter,
+            credentials,
+            deriver: Deriver::new(&master.ok_or(LoadError::MasterMissing)?),
+        })
+    }
+
+    /// Shows a set that has become durable.
+    pub(crate) fn apply(&mut self, set: ChangeSet) {
+        for change in set {
+            match change {
+                Change::Put(Record::Master(secret)) => self.deriver = Deriver::new(&secret),
+                Change::Put(Record::Counter { ceiling }) => self.counter.ceiling = ceiling,
+                Change::Put(Record::Attestation(record)) => self.attestation = record,
+                Change::Put(Record::Credential(credential)) => {
+                    let counter = Counter {
+                        last: REGISTRATION_COUNT,
+                        ceiling: REGISTRATION_COUNT,
+                    };
+                    self.credentials.put(*credential, counter);
+                }
+                Change::Put(Record::CredentialCounter { id, ceiling }) => {
+                    if let Some(counter) = self.credentials.counter_mut(&id) {
+                        counter.ceiling = ceiling;
+                    }
+                }
+                Change::Delete(Place::Credential(id)) => self.credentials.remove(&id),
+                // A credential's counter goes with it, and the rest is only ever replaced.
+                Change::Delete(
+                    Place::CredentialCounter(_)
+                    | Place::Master
+                    | Place::Counter
+                    | Place::Attestation,
+                ) => {}
+            }
+        }
+    }
+}
+
+/// A counter after a restart: which values under the ceiling were used is not known.
+fn resumed(ceiling: u32) -> Counter {
+    Counter {
+        last: ceiling,
+        ceiling,
+    }
+}

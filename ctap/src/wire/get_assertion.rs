@@ -1,0 +1,74 @@
+//! authenticatorGetAssertion, 0x02, and authenticatorGetNextAssertion, 0x08 (CTAP 2.1 §6.2, §6.3).
+
+use ciborium::Value;
+
+use super::{Options, PUBLIC_KEY, PinUvAuth, cbor, client_data_hash, credential_ids};
+use crate::{
+    credential::{CredentialId, User},
+    status::Status,
+};
+
+/// The parameters.
+pub(crate) struct Request {
+    pub(crate) rp_id: String,
+    pub(crate) client_data_hash: [u8; 32],
+    /// `None` asks for discoverable credentials.
+    pub(crate) allow_list: Option<Vec<Vec<u8>>>,
+    pub(crate) options: Options,
+    pub(crate) pin_uv_auth: PinUvAuth,
+}
+
+impl Request {
+    pub(super) fn parse(parameters: &[u8]) -> Result<Self, Status> {
+        let mut members = cbor::Members::parse(parameters)?;
+        let request = Self {
+            rp_id: members.required(0x01, cbor::text)?,
+            client_data_hash: members.required(0x02, client_data_hash)?,
+            allow_list: members.optional(0x03, credential_ids)?,
+            options: members
+                .optional(0x05, Options::from_value)?
+                .unwrap_or_default(),
+            pin_uv_auth: PinUvAuth {
+                param: members.optional(0x06, cbor::bytes)?,
+                protocol: members.optional(0x07, cbor::unsigned)?,
+            },
+        };
+        members.optional(0x04, super::ignored_extensions)?;
+        Ok(request)
+    }
+}
+
+/// What the platform gets.
+pub(crate) struct Response<'a> {
+    pub(crate) id: &'a CredentialId,
+    pub(crate) auth_data: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+    /// The account of a discoverable credential. Its names are not for a caller without user
+    /// verification (§6.2.2), so only the handle is sent.
+    pub(crate) user: Option<&'a User>,
+    /// How many credentials there are, in the first response when there are several.
+    pub(crate) number_of_credentials: Option<usize>,
+}
+
+impl Response<'_> {
+    pub(crate) fn emit(self) -> Vec<u8> {
+        let descriptor = cbor::text_map([
+            ("id", Value::Bytes(self.id.as_bytes().to_vec())),
+            ("type", Value::from(PUBLIC_KEY)),
+        ]);
+        let mut members = vec![
+            (Value::from(0x01), descriptor),
+            (Value::from(0x02), Value::Bytes(self.auth_data)),
+            (Value::from(0x03), Value::Bytes(self.signature)),
+        ];
+        if let Some(user) = self.user {
+            let user = cbor::text_map([("id", Value::Bytes(user.id.clone()))]);
+            members.push((Value::from(0x04), user));
+        }
+        if let Some(number) = self.number_of_credentials {
+            let number = u64::try_from(number).unwrap_or(u64::MAX);
+            members.push((Value::from(0x05), Value::from(number)));
+        }
+        cbor::emit(&Value::Map(members))
+    }
+}

@@ -1,0 +1,94 @@
+//! The command line: one file per subcommand.
+
+mod output;
+mod prompt;
+mod run;
+mod serial;
+
+use std::{fmt, io::IsTerminal, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use tracing_subscriber::EnvFilter;
+
+/// A FIDO2 security key in software, attached over USB/IP as a real USB device.
+#[derive(Debug, Parser)]
+#[command(name = "roamkey", version, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// Log more on stderr: -v what happens, -vv each step. RUST_LOG overrides it.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Export keys over USB/IP until Ctrl-C.
+    Run(run::Args),
+}
+
+/// How stdout speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For a person.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why a command ended badly.
+#[derive(Debug)]
+enum Failure {
+    /// The arguments do not fit together; the text says what to type instead.
+    Usage(String),
+    /// It could not be done; the text says why and what helps.
+    Failed(String),
+}
+
+impl Failure {
+    fn failed(what: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self::Failed(format!("{what}: {why}"))
+    }
+}
+
+/// Parses the process's arguments; what it does not understand ends the process with code 2.
+pub fn parse() -> Args {
+    Args::parse()
+}
+
+/// Does what the arguments say. Code 0 is success, 1 a failure, 2 arguments that do not fit.
+pub fn run(args: Args) -> ExitCode {
+    log_to_stderr(args.verbose);
+    let result = match args.command {
+        Command::Run(args) => run::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => {
+            let error = Args::command().error(ErrorKind::ArgumentConflict, text);
+            // Nothing is left to do where stderr is gone.
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(text)) => {
+            let error = clap::Error::raw(ErrorKind::Io, format!("{text}\n"));
+            let _ = error.print();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_to_stderr(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

@@ -1,0 +1,250 @@
+//! What stdout says of a running server: sentences for a person, or one JSON object a line.
+
+use std::{
+    io::{self, Write},
+    net::{IpAddr, SocketAddr},
+    sync::mpsc as thread_mpsc,
+    thread,
+    time::Duration,
+};
+
+use roamkey_ctap::{Decision, Operation, Prompt, Withdrawn};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::Format;
+use crate::presence::{Notice, Touch};
+
+/// How long the last lines may take when nobody reads stdout.
+const FINISH_LIMIT: Duration = Duration::from_secs(1);
+/// A person's list of keys has this many at most.
+const LISTED_KEYS: usize = 10;
+const DEFAULT_PORT: u16 = 3240;
+
+/// A key as the ready event shows it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct KeyLine {
+    pub(super) busid: String,
+    pub(super) serial: String,
+}
+
+/// Writes to stdout from a thread of its own, so that a reader who stalls stalls nothing else.
+pub(super) struct Output {
+    ready: thread_mpsc::Sender<String>,
+    done: thread_mpsc::Receiver<()>,
+    format: Format,
+    touch: Touch,
+}
+
+impl Output {
+    /// Nothing is written before [`Self::ready`].
+    pub(super) fn start(format: Format, touch: Touch, mut notices: mpsc::Receiver<Notice>) -> Self {
+        let (ready, first) = thread_mpsc::channel::<String>();
+        let (finished, done) = thread_mpsc::channel();
+        thread::spawn(move || {
+            let mut lines = first.recv().ok();
+            // A closed stdout ends the lines, not the server.
+            while let Some(text) = lines.take() {
+                if write(&text).is_err() {
+                    return;
+                }
+                lines = notices.blocking_recv().map(|notice| match format {
+                    Format::Text => text_of(&notice),
+                    Format::Json => json_of(&notice),
+                });
+            }
+            let _ = finished.send(());
+        });
+        Self {
+            ready,
+            done,
+            format,
+            touch,
+        }
+    }
+
+    /// The server listens and the keys can be attached.
+    pub(super) fn ready(&self, listen: SocketAddr, keys: Vec<KeyLine>) {
+        let text = match self.format {
+            Format::Text => ready_text(listen, &keys, self.touch),
+            Format::Json => json!({"event": "ready", "listen": listen, "keys": keys}).to_string(),
+        };
+        // The thread is gone only where stdout is.
+        let _ = self.ready.send(text);
+    }
+
+    /// Waits for the last lines; every sender of notices has been dropped.
+    pub(super) fn finish(self) {
+        let _ = self.done.recv_timeout(FINISH_LIMIT);
+    }
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+fn ready_text(listen: SocketAddr, keys: &[KeyLine], touch: Touch) -> String {
+    let count = match keys.len() {
+        1 => "1 key".to_owned(),
+        n => format!("{n} keys"),
+    };
+    let mut lines = vec![format!("{count} on {listen}:")];
+    for key in keys.iter().take(LISTED_KEYS) {
+        lines.push(format!("  {}  serial {}", key.busid, key.serial));
+    }
+    if let Some(last) = keys.get(LISTED_KEYS..).and_then(<[_]>::last) {
+        lines.push(format!("  … to {}", last.busid));
+    }
+    let host = match listen.ip() {
+        ip if ip.is_unspecified() => "ADDRESS-OF-THIS-MACHINE".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => ip.to_string(),
+    };
+    let (linux_port, windows_port) = match listen.port() {
+        DEFAULT_PORT => (String::new(), String::new()),
+        port => (format!(" --tcp-port {port}"), format!(" -t {port}")),
+    };
+    let busid = keys.first().map_or("1-1", |key| key.busid.as_str());
+    lines.extend([
+        String::new(),
+        "Attach on Linux:".to_owned(),
+        "  sudo modprobe vhci-hcd".to_owned(),
+        format!("  sudo usbip{linux_port} attach -r {host} -b {busid}"),
+        "Attach on Windows, with usbip-win2 installed:".to_owned(),
+        format!("  usbip.exe{windows_port} attach -r {host} -b {busid}"),
+        String::new(),
+        match touch {
+            Touch::Auto => "Touches are approved at once. Ctrl-C ends.".to_owned(),
+            Touch::Ask => "Touches are asked for here. Ctrl-C ends.".to_owned(),
+            Touch::Deny => "Touches are refused. Ctrl-C ends.".to_owned(),
+        },
+    ]);
+    lines.join("\n")
+}
+
+/// What would be done, for a person.
+fn sentence(prompt: &Prompt) -> String {
+    let site = match (&prompt.rp_id, &prompt.rp_id_hash) {
+        (Some(rp_id), _) => shown(rp_id),
+        (None, Some(hash)) => {
+            let head: String = hash.0.iter().take(4).map(|b| format!("{b:02x}")).collect();
+            format!("a site that U2F does not name (hash {head}…)")
+        }
+        (None, None) => String::new(),
+    };
+    let account = match &prompt.account {
+        Some(account) => format!(" as {}", shown(account)),
+        None => String::new(),
+    };
+    match prompt.operation {
+        Operation::Register => format!("register with {site}{account}"),
+        Operation::RegisterExcluded => {
+            format!("tell {site} that this key is registered there already")
+        }
+        Operation::Authenticate => format!("sign in to {site}{account}"),
+        Operation::Select if site.is_empty() => "use this key".to_owned(),
+        Operation::Select => format!("use this key with {site}"),
+        Operation::Reset => "ERASE every credential of this key".to_owned(),
+    }
+}
+
+/// Text from a site, so that no control character reaches the terminal.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+fn text_of(notice: &Notice) -> String {
+    match notice {
+        Notice::Attached { key, peer } => format!("{key}: attached by {peer}"),
+        Notice::Detached { key, ended, .. } => format!("{key}: detached, {ended}"),
+        Notice::Asked { id, key, prompt } => {
+            let what = sentence(prompt);
+            format!("[{}] Touch {key} to {what}? y or n", id.0)
+        }
+        Notice::Answered {
+            key,
+            prompt,
+            decision,
+            refusal,
+            ..
+        } => {
+            let what = sentence(prompt);
+            match (decision, refusal) {
+                (Decision::Approved, _) => format!("{key}: approved: {what}"),
+                (Decision::Denied, None) => format!("{key}: refused: {what}"),
+                (Decision::Denied, Some(why)) => format!("{key}: refused ({why}): {what}"),
+            }
+        }
+        Notice::Withdrawn { id, key, reason } => {
+            let why = match reason {
+                Withdrawn::Cancelled => "the other side cancelled",
+                Withdrawn::TimedOut => "nobody answered in time",
+                Withdrawn::HostGone => "the program that asked is gone",
+            };
+            format!("[{}] Touch of {key} no longer needed: {why}", id.0)
+        }
+        Notice::Wink { key } => format!("{key}: ;-) this is the key that was asked to wink"),
+    }
+}
+
+fn operation(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Register => "register",
+        Operation::RegisterExcluded => "register-excluded",
+        Operation::Authenticate => "authenticate",
+        Operation::Select => "select",
+        Operation::Reset => "reset",
+    }
+}
+
+fn json_of(notice: &Notice) -> String {
+    let touch = |state: &str, id: u64, key: &str, prompt: &Prompt| {
+        json!({
+            "event": "touch", "state": state, "id": id, "key": key,
+            "operation": operation(prompt.operation), "rp": prompt.rp_id,
+            "rp_id_hash": prompt.rp_id_hash.map(|hash| base16ct::lower::encode_string(&hash.0)),
+            "account": prompt.account,
+        })
+    };
+    let value = match notice {
+        Notice::Attached { key, peer } => {
+            json!({"event": "attach", "key": key, "peer": peer.to_string()})
+        }
+        Notice::Detached { key, peer, ended } => json!({
+            "event": "detach", "key": key, "peer": peer.to_string(), "reason": ended.to_string(),
+        }),
+        Notice::Asked { id, key, prompt } => touch("asked", id.0, key, prompt),
+        Notice::Answered {
+            id,
+            key,
+            prompt,
+            decision,
+            refusal,
+        } => {
+            let state = match decision {
+                Decision::Approved => "approved",
+                Decision::Denied => "denied",
+            };
+            let mut value = touch(state, id.0, key, prompt);
+            if let (Some(why), Some(object)) = (refusal, value.as_object_mut()) {
+                object.insert("reason".to_owned(), json!(why));
+            }
+            value
+        }
+        Notice::Withdrawn { id, key, reason } => {
+            let reason = match reason {
+                Withdrawn::Cancelled => "cancelled",
+                Withdrawn::TimedOut => "timed-out",
+                Withdrawn::HostGone => "host-gone",
+            };
+            json!({"event": "touch", "state": "withdrawn", "id": id.0, "key": key, "reason": reason})
+        }
+        Notice::Wink { key } => json!({"event": "wink", "key": key}),
+    };
+    value.to_string()
+}

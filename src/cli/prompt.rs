@@ -1,0 +1,84 @@
+//! A person's answers, read from stdin a line at a time.
+
+use std::{io::BufRead, thread};
+
+use roamkey_ctap::Decision;
+use tracing::{info, warn};
+
+use crate::presence::{Broker, RequestId};
+
+/// Reads answers until stdin ends, on a thread of its own: a terminal cannot be read otherwise.
+pub(super) fn start(broker: Broker) {
+    thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            match line {
+                Ok(line) => answer(&broker, &line),
+                Err(why) => {
+                    warn!(%why, "stdin cannot be read: touches time out");
+                    return;
+                }
+            }
+        }
+        info!("stdin is closed: touches time out");
+    });
+}
+
+fn answer(broker: &Broker, line: &str) {
+    let pending = broker.pending();
+    match parse(line, &pending) {
+        Some((id, decision)) => {
+            if !broker.decide(id, decision) {
+                warn!("that touch is no longer needed");
+            }
+        }
+        None if pending.is_empty() => warn!("no touch is needed now"),
+        None => warn!("answer y or n, with the number in front when several touches are needed"),
+    }
+}
+
+/// `y`, `n` or nothing (yes) for the only request; `2`, `2y` or `2 n` for one of several.
+fn parse(line: &str, pending: &[RequestId]) -> Option<(RequestId, Decision)> {
+    let line = line.trim();
+    let digits = line.len() - line.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, word) = line.split_at_checked(digits)?;
+    let id = match (number, pending) {
+        ("", [only]) => *only,
+        ("", _) => return None,
+        (number, _) => RequestId(number.parse().ok()?),
+    };
+    match word.trim().to_ascii_lowercase().as_str() {
+        "" | "y" | "yes" => Some((id, Decision::Approved)),
+        "n" | "no" => Some((id, Decision::Denied)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_request_needs_no_number() {
+        let pending = [RequestId(7)];
+        let approved = Some((RequestId(7), Decision::Approved));
+        for line in ["", "y", " Yes ", "7", "7y", "7 yes"] {
+            assert_eq!(parse(line, &pending), approved, "{line:?}");
+        }
+        let denied = Some((RequestId(7), Decision::Denied));
+        for line in ["n", "No", "7n", "7 no"] {
+            assert_eq!(parse(line, &pending), denied, "{line:?}");
+        }
+        assert_eq!(parse("maybe", &pending), None);
+    }
+
+    #[test]
+    fn one_of_several_needs_a_number() {
+        let pending = [RequestId(1), RequestId(2)];
+        assert_eq!(parse("y", &pending), None);
+        assert_eq!(
+            parse("2 n", &pending),
+            Some((RequestId(2), Decision::Denied))
+        );
+        assert_eq!(parse("99999999999999999999999", &pending), None);
+    }
+}

@@ -1,0 +1,37 @@
+//! Where what a key must not forget is kept.
+//!
+//! A key's driver hands over change sets one at a time and answers its host only when the vault
+//! says that a set is durable. After a failure nobody knows what is, so the driver reads the key
+//! again and goes on from there.
+
+mod memory;
+
+use std::{fmt, future::Future, pin::Pin};
+
+use roamkey_ctap::{ChangeSet, KeyState};
+
+pub use memory::Memory;
+
+/// An answer that may take its time.
+pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// One key's part of a vault.
+pub trait KeyVault: Send {
+    /// Makes the set durable, all of it or nothing. Called again only after the answer.
+    fn commit(&mut self, set: ChangeSet) -> Pending<Result<(), VaultError>>;
+
+    /// The key as it is stored.
+    fn load(&mut self) -> Pending<Result<KeyState, VaultError>>;
+}
+
+/// Why a vault does not answer with success. The text is for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultError(pub String);
+
+impl fmt::Display for VaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for VaultError {}

@@ -1,0 +1,294 @@
+//! The listener: who may connect, what is there, and the hand-over of an imported key.
+//!
+//! A connection asks for one thing within a time limit, as with Linux's usbipd: a list, after
+//! which it is closed, or an import, after which it belongs to the key's task. Whatever else
+//! it sends ends it, and nothing but it.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::Peer;
+
+use super::AllowList;
+use super::attachment::Attachment;
+use super::exports::{Exports, Lease};
+use super::op::{self, BUS_ID_LEN, BusId, HEADER_LEN, OpError, Request, Status};
+use super::session::Session;
+
+/// How long a client may take for its request, and for the reply to a list.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// How many connections may be at their request; more wait in the listener's queue.
+const CONNECTIONS_LIMIT: usize = 64;
+/// How long to wait when the system has no room for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A peer that vanished is found after 15 + 3 x 5 s, so that its key is free before Windows'
+/// client comes back after 30 s.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// The same for a peer that vanished while data was under way to it, where TCP sends no
+/// keepalives and would try again for a quarter of an hour.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(30);
+
+/// A USB/IP server. Dropping it, or the future of [`run`](Self::run), takes every key off it.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    allow: AllowList,
+    exports: ClosedOnDrop,
+}
+
+#[derive(Debug)]
+struct ClosedOnDrop(Exports);
+
+impl Drop for ClosedOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Server {
+    /// Takes the address. Connections are accepted once it [`run`](Self::run)s.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken or cannot be had, or it is not loopback and the allow-list is empty.
+    pub fn bind(address: SocketAddr, allow: AllowList) -> Result<Self, BindError> {
+        if allow.is_loopback_only() && !address.ip().to_canonical().is_loopback() {
+            return Err(BindError::AllowListNeeded(address));
+        }
+        let listener = TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        match listener {
+            Ok(listener) => Ok(Self {
+                listener,
+                allow,
+                exports: ClosedOnDrop(Exports::new()),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(BindError::AddressInUse(address))
+            }
+            Err(error) => Err(BindError::Io(address, error)),
+        }
+    }
+
+    /// The address that it has: with port 0, the system chose the port.
+    ///
+    /// # Errors
+    ///
+    /// The system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The keys on it. The handle outlives the server, but is of no use then.
+    #[must_use]
+    pub fn exports(&self) -> Exports {
+        self.exports.0.clone()
+    }
+
+    /// Serves until it is dropped. Needs a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    ///
+    /// The runtime cannot watch the listener.
+    pub async fn run(self) -> io::Result<Infallible> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let exports = self.exports; // closed when this future is dropped
+        let mut connections = JoinSet::new();
+        loop {
+            while connections.try_join_next().is_some() {}
+            if connections.len() >= CONNECTIONS_LIMIT {
+                connections.join_next().await;
+            }
+            match listener.accept().await {
+                Ok((stream, peer)) if self.allow.allows(peer.ip()) => {
+                    connections.spawn(connection(stream, peer, exports.0.clone()));
+                }
+                Ok((_, peer)) => warn!(%peer, "refused: not in the allow-list"),
+                Err(error) => {
+                    // Out of descriptors, or the peer left the queue.
+                    warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// One connection until it has what it asked for.
+async fn connection(stream: TcpStream, peer: SocketAddr, exports: Exports) {
+    match serve(stream, peer, &exports).await {
+        Ok(()) => {}
+        Err(error) => debug!(%peer, %error, "connection ended"),
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    exports: &Exports,
+) -> Result<(), RequestError> {
+    configure(&stream)?;
+    let busid = match timeout(REQUEST_LIMIT, request(&mut stream)).await?? {
+        Wanted::List => {
+            let mut reply = Vec::new();
+            op::emit_devlist(&exports.records(), &mut reply);
+            return Ok(timeout(REQUEST_LIMIT, stream.write_all(&reply)).await??);
+        }
+        Wanted::Import(busid) => busid,
+    };
+    let outcome = match &busid {
+        Some(busid) => exports.lease(busid).await,
+        None => Err(Status::NoDevice),
+    };
+    let mut reply = Vec::new();
+    match outcome {
+        Ok(lease) => {
+            info!(%peer, busid = %lease.record.busid, "imported");
+            op::emit_import(Ok(&lease.record), &mut reply);
+            hand_over(stream, peer, lease, &reply);
+            Ok(())
+        }
+        Err(status) => {
+            info!(%peer, ?busid, %status, "import refused");
+            op::emit_import(Err(status), &mut reply);
+            Ok(timeout(REQUEST_LIMIT, stream.write_all(&reply)).await??)
+        }
+    }
+}
+
+enum Wanted {
+    List,
+    /// None if the bus id is none: then no device has it.
+    Import(Option<BusId>),
+}
+
+async fn request(stream: &mut TcpStream) -> Result<Wanted, RequestError> {
+    let mut header = [0; HEADER_LEN];
+    stream.read_exact(&mut header).await?;
+    match Request::parse(&header)? {
+        Request::DevList => Ok(Wanted::List),
+        Request::Import => {
+            let mut busid = [0; BUS_ID_LEN];
+            stream.read_exact(&mut busid).await?;
+            Ok(Wanted::Import(BusId::parse(&busid).ok()))
+        }
+    }
+}
+
+/// Gives the connection to the key's task. The reply to the import is the first thing that
+/// leaves, when the task polls.
+fn hand_over(stream: TcpStream, peer: SocketAddr, lease: Lease, reply: &[u8]) {
+    let mut session = Session::new(&lease.identity, lease.record.devid);
+    session.greet(reply);
+    let attachment = Attachment::new(
+        stream,
+        session,
+        Peer::Tcp(peer),
+        lease.ended,
+        Some(lease.hold),
+    );
+    lease.place.send(Box::new(attachment));
+}
+
+fn configure(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_TIME)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Elsewhere, Windows among them, the system gives up by itself within half a minute or so.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_LIMIT))?;
+    Ok(())
+}
+
+/// Why a connection ended before it had what it asked for.
+#[derive(Debug)]
+enum RequestError {
+    Op(OpError),
+    Io(io::Error),
+    TooSlow,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Op(error) => write!(f, "{error}"),
+            Self::Io(error) => write!(f, "{error}"),
+            Self::TooSlow => f.write_str("too slow"),
+        }
+    }
+}
+
+impl From<OpError> for RequestError {
+    fn from(error: OpError) -> Self {
+        Self::Op(error)
+    }
+}
+
+impl From<io::Error> for RequestError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<tokio::time::error::Elapsed> for RequestError {
+    fn from(_: tokio::time::error::Elapsed) -> Self {
+        Self::TooSlow
+    }
+}
+
+/// Why a server cannot have its address.
+#[derive(Debug)]
+pub enum BindError {
+    /// Another program has it: on a developer's Windows often usbipd-win.
+    AddressInUse(SocketAddr),
+    /// Others than this machine could connect, and nothing says who may.
+    AllowListNeeded(SocketAddr),
+    /// Anything else.
+    Io(SocketAddr, io::Error),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddressInUse(address) => write!(f, "{address} is in use"),
+            Self::AllowListNeeded(address) => {
+                write!(
+                    f,
+                    "{address} can be reached from outside and USB/IP has no authentication"
+                )
+            }
+            Self::Io(address, error) => write!(f, "cannot listen on {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::AddressInUse(_) | Self::AllowListNeeded(_) => None,
+            Self::Io(_, error) => Some(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,9 @@
 //!
 //! Deliberately absent: encoding and encryption, which are the vault's.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

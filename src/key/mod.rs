@@ -4,8 +4,6 @@
 //! Deliberately absent: what any message means, and how reports travel.
 
 mod seed;
-#[cfg(test)]
-mod tests;
 
 use std::{
     future::{pending, poll_fn},

@@ -1,1 +1,248 @@
-use super::*;
+use ciborium::cbor;
+
+use super::{
+    make_credential::{Response, Statement},
+    *,
+};
+use crate::{
+    credential::{Algorithm, RpIdHash},
+    crypto::{PrivateKey, Rng},
+    profile::Profile,
+};
+
+fn encoded(value: &Value) -> Vec<u8> {
+    cbor::emit(value)
+}
+
+/// Parses a command whose parameters are `value`, which must be in canonical order.
+fn parsed(command: u8, value: &Value) -> Result<Request, Status> {
+    let mut payload = vec![command];
+    payload.extend(encoded(value));
+    Request::parse(&payload)
+}
+
+/// A whole makeCredential with the member `key` replaced, or removed where `value` is `None`.
+fn make_credential_with(key: u64, value: Option<Value>) -> Value {
+    let hash = Value::Bytes(vec![1; 32]);
+    let id = Value::Bytes(vec![7]);
+    let whole = cbor!({
+        1 => hash,
+        2 => { "id" => "example.com" },
+        3 => { "id" => id },
+        4 => [ { "alg" => -7, "type" => "public-key" } ],
+    });
+    let mut members = whole.unwrap().into_map().unwrap();
+    members.retain(|(name, _)| *name != Value::from(key));
+    members.extend(value.map(|value| (Value::from(key), value)));
+    members.sort_by_key(|(name, _)| name.as_integer());
+    Value::Map(members)
+}
+
+fn status_of(key: u64, value: Option<Value>) -> Status {
+    match parsed(1, &make_credential_with(key, value)) {
+        Ok(_) => Status::Ok,
+        Err(status) => status,
+    }
+}
+
+#[test]
+fn canonical_forms_only_are_accepted() {
+    let good: [&[u8]; 12] = [
+        b"\xa0",
+        b"\x17",
+        b"\x18\x18",
+        b"\x19\x01\x00",
+        b"\x1a\x00\x01\x00\x00",
+        b"\x1b\x00\x00\x00\x01\x00\x00\x00\x00",
+        b"\x62\xc3\xa9",
+        b"\xf5",
+        b"\xf6",
+        b"\xfa\x00\x00\x00\x00",
+        b"\xa3\x01\x00\x20\x00\x61a\x00",
+        b"\x81\x81\x81\x81\x00",
+    ];
+    for bytes in good {
+        assert_eq!(strict::check(bytes), Ok(()), "{bytes:02x?}");
+    }
+    let bad: [&[u8]; 26] = [
+        b"",
+        b"\xa0\x00",
+        b"\x18\x17",
+        b"\x19\x00\xff",
+        b"\x1a\x00\x00\xff\xff",
+        b"\x1b\x00\x00\x00\x00\xff\xff\xff\xff",
+        b"\x1c",
+        b"\x1f",
+        b"\x38\x17",
+        b"\x58\x01\x00",
+        b"\x5f\x41\x00\xff",
+        b"\x7f\xff",
+        b"\x9f\xff",
+        b"\xbf\xff",
+        b"\x61\xff",
+        b"\x42\x00",
+        b"\xc0\x60",
+        b"\xf8\x20",
+        b"\xe0",
+        b"\xff",
+        b"\xa2\x02\x00\x01\x00",
+        b"\xa2\x01\x00\x01\x00",
+        b"\xa2\x61a\x00\x01\x00",
+        b"\xa2\x62aa\x00\x61b\x00",
+        b"\xa1\x80\x00",
+        b"\x81\x81\x81\x81\x80",
+    ];
+    for bytes in bad {
+        assert_eq!(strict::check(bytes), Err(strict::Malformed), "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn declared_length_beyond_the_input_is_refused_before_any_work() {
+    for head in [0x5b, 0x7b, 0x9b, 0xbb] {
+        let mut bytes = vec![head];
+        bytes.extend(u64::MAX.to_be_bytes());
+        assert_eq!(strict::check(&bytes), Err(strict::Malformed));
+    }
+}
+
+#[test]
+fn each_mistake_has_its_status() {
+    assert_eq!(status_of(9, None), Status::Ok);
+    for key in 1..=4 {
+        assert_eq!(status_of(key, None), Status::MissingParameter, "{key}");
+        let wrong = Value::from(true);
+        assert_eq!(status_of(key, Some(wrong)), Status::CborUnexpectedType);
+    }
+    let optional = [5, 6, 7, 8, 9, 0x0a, 0x0b];
+    for key in optional {
+        let wrong = Value::from("wrong");
+        assert_eq!(status_of(key, Some(wrong)), Status::CborUnexpectedType);
+    }
+    let table = [
+        (1, Value::Bytes(vec![0; 31]), Status::InvalidLength),
+        (2, cbor!({}).unwrap(), Status::MissingParameter),
+        (2, cbor!({ "id" => 1 }).unwrap(), Status::CborUnexpectedType),
+        (
+            3,
+            cbor!({ "id" => "text" }).unwrap(),
+            Status::CborUnexpectedType,
+        ),
+        (
+            4,
+            cbor!([ { "alg" => -7 } ]).unwrap(),
+            Status::MissingParameter,
+        ),
+        (
+            4,
+            cbor!([ { "type" => "public-key" } ]).unwrap(),
+            Status::MissingParameter,
+        ),
+        (4, cbor!([7]).unwrap(), Status::CborUnexpectedType),
+        (
+            4,
+            cbor!([ { "alg" => "x", "type" => "public-key" } ]).unwrap(),
+            Status::CborUnexpectedType,
+        ),
+        (
+            5,
+            cbor!([ { "type" => "public-key" } ]).unwrap(),
+            Status::MissingParameter,
+        ),
+        (7, cbor!({ "rk" => 1 }).unwrap(), Status::CborUnexpectedType),
+        (7, cbor!({ "other" => 1 }).unwrap(), Status::Ok),
+        (0x40, Value::from("unknown"), Status::Ok),
+    ];
+    for (key, value, status) in table {
+        assert_eq!(
+            status_of(key, Some(value.clone())),
+            status,
+            "{key} {value:?}"
+        );
+    }
+}
+
+#[test]
+fn parameters_that_are_no_map_or_not_wanted_are_refused() {
+    let status = |payload: &[u8]| Request::parse(payload).err();
+    assert_eq!(status(&[]), Some(Status::InvalidCommand));
+    assert_eq!(status(&[0x41]), Some(Status::InvalidCommand));
+    assert_eq!(status(&[1]), Some(Status::InvalidCbor));
+    assert_eq!(status(&[1, 0x80]), Some(Status::CborUnexpectedType));
+    assert_eq!(status(&[1, 0xa0]), Some(Status::MissingParameter));
+    assert_eq!(status(&[1, 0xa0, 0]), Some(Status::InvalidCbor));
+    assert_eq!(status(&[2, 0xa0]), Some(Status::MissingParameter));
+    for command in [4, 7, 8, 0x0b] {
+        assert_eq!(status(&[command]), None);
+        assert_eq!(status(&[command, 0xa0]), Some(Status::InvalidCbor));
+    }
+}
+
+#[test]
+fn descriptors_of_another_type_name_no_credential() {
+    let id = Value::Bytes(vec![1]);
+    let other = Value::Bytes(vec![2]);
+    let list = cbor!([
+        { "id" => id, "type" => "public-key" },
+        { "id" => other, "type" => "other" },
+    ]);
+    assert_eq!(credential_ids(list.unwrap()), Ok(vec![vec![1]]));
+}
+
+#[test]
+fn responses_are_canonical() {
+    let profile = Profile::default();
+    let info = get_info::Response {
+        profile: &profile,
+        remaining_discoverable_credentials: 5,
+    };
+    assert_eq!(strict::check(&info.emit()), Ok(()));
+    for statement in [
+        Statement::None,
+        Statement::PackedSelf {
+            algorithm: -7,
+            signature: vec![0; 70],
+        },
+    ] {
+        let response = Response {
+            auth_data: vec![0; 37],
+            statement,
+        };
+        assert_eq!(strict::check(&response.emit()), Ok(()));
+    }
+}
+
+/// WebAuthn §6.1: 32 bytes of hash, flags, counter; then AAGUID, length, id and key.
+#[test]
+fn authenticator_data_has_its_fields_in_their_places() {
+    let key = PrivateKey::random(&mut <Rng as rand_core::SeedableRng>::from_seed([3; 32]));
+    let public_key = key.public_key();
+    let id = CredentialId::from_slice(&[9; 64]).unwrap();
+    let auth_data = AuthData {
+        rp_id_hash: &RpIdHash([5; 32]),
+        flags: Flags { user_present: true },
+        sign_count: 0x0102_0304,
+        attested: Some(Attested {
+            aaguid: &[6; 16],
+            id: &id,
+            algorithm: Algorithm::Es256,
+            public_key: &public_key,
+        }),
+    };
+    let bytes = auth_data.emit();
+    assert_eq!(bytes[..32], [5; 32]);
+    assert_eq!(bytes[32..37], [0x41, 1, 2, 3, 4]);
+    assert_eq!(bytes[37..53], [6; 16]);
+    assert_eq!(bytes[53..55], [0, 64]);
+    assert_eq!(bytes[55..119], [9; 64]);
+    // RFC 9053 §7.1.1: {1: 2, 3: -7, -1: 1, -2: x, -3: y}.
+    assert_eq!(
+        bytes[119..129],
+        *b"\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20"
+    );
+    assert_eq!(bytes[129..161], public_key.x);
+    assert_eq!(bytes[161..164], *b"\x22\x58\x20");
+    assert_eq!(bytes[164..], public_key.y);
+}
+
+use crate::credential::CredentialId;

@@ -158,7 +158,11 @@ impl Session {
 
     /// For a host model: takes as many of the bytes as there is room for, and says how many.
     pub fn handle_bytes(&mut self, bytes: &[u8]) -> usize {
-        let count = self.space().write_front(bytes);
+        let mut count = 0;
+        for (to, from) in self.space().iter_mut().zip(bytes) {
+            *to = *from;
+            count += 1;
+        }
         self.received(count);
         count
     }
@@ -439,20 +443,6 @@ fn iso_len(submit: &Submit) -> Result<usize, Violation> {
             usize::try_from(count * ISO_DESCRIPTOR_LEN).map_err(|_| Violation::IsoPackets(count))
         }
         (Endpoint::Unknown, count) => Err(Violation::IsoPackets(count)),
-    }
-}
-
-/// Copies as much as fits to the front, and says how much.
-trait WriteFront {
-    fn write_front(&mut self, from: &[u8]) -> usize;
-}
-
-impl WriteFront for [u8] {
-    fn write_front(&mut self, from: &[u8]) -> usize {
-        self.iter_mut()
-            .zip(from)
-            .map(|(to, from)| *to = *from)
-            .count()
     }
 }
 

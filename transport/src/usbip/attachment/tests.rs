@@ -71,7 +71,12 @@ fn rig(capacity: usize) -> Rig {
         stream,
         calls: Arc::clone(&calls),
     };
-    let identity = Identity::new(IdentityFields::default()).unwrap();
+    let product = "x".repeat(126);
+    let identity = Identity::new(IdentityFields {
+        product,
+        ..Default::default()
+    })
+    .unwrap();
     let (end, ended) = oneshot::channel();
     let session = Session::new(&identity, DEVID);
     Rig {
@@ -197,6 +202,32 @@ async fn batch_of_requests_gets_one_write() {
             writes: 1
         }
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_held_back_by_a_full_output_are_answered_without_more_input() {
+    let mut rig = rig(65536);
+    // As many as are read at once; their answers are more than the output holds.
+    let count = 4096 / 48;
+    let mut batch = Vec::new();
+    for seqnum in 1..=count {
+        let mut request = submit(seqnum, Direction::In, 0, &[]);
+        request[24..28].copy_from_slice(&255_u32.to_be_bytes());
+        request[40..].copy_from_slice(&[0x80, 6, 2, 3, 9, 4, 255, 0]);
+        batch.extend(request);
+    }
+    rig.host.write_all(&batch).await.unwrap();
+    // Once: nothing else would wake it.
+    let polled = poll_fn(|cx| Poll::Ready(rig.key.poll_event(cx))).await;
+    assert!(polled.is_pending());
+    let calls = rig.calls();
+    assert_eq!(calls.reads, 1);
+    assert!(calls.writes > 1);
+    let mut got = vec![0; usize::try_from(count).unwrap() * (48 + 254)];
+    timeout(Duration::from_secs(1), rig.host.read_exact(&mut got))
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -358,6 +358,27 @@ async fn removed_key_ends_its_session_and_leaves_the_list() {
 }
 
 #[tokio::test]
+async fn old_host_of_a_removed_key_does_not_free_the_new_one() {
+    let rig = Rig::new();
+    let mut old = rig.exports.add(busid(1), identity()).unwrap();
+    let (_old_host, old_transport) = tokio::join!(rig.attach(1), async {
+        let mut transport = old.next().await.unwrap();
+        // The reply to the import leaves with the first poll.
+        let idle = poll_fn(|cx| transport.poll_event(cx));
+        assert!(timeout(Duration::from_millis(10), idle).await.is_err());
+        transport
+    });
+    assert!(rig.exports.remove(&busid(1)));
+    assert!(old.next().await.is_none());
+    rig.echo(1);
+    let mut host = rig.attach(1).await;
+    drop(old_transport);
+    let (_, status) = rig.import(1).await;
+    assert_eq!(status, 2);
+    host.exchange(1).await;
+}
+
+#[tokio::test]
 async fn bus_id_must_be_a_free_port() {
     let rig = Rig::new();
     let _kept = rig.exports.add(busid(1), identity()).unwrap();

@@ -1,0 +1,162 @@
+use p256::ecdsa::{DerSignature, VerifyingKey, signature::Verifier};
+use rand_core::SeedableRng;
+use x509_cert::{
+    Certificate,
+    der::{Decode, Encode},
+};
+
+use super::*;
+use crate::credential::{Algorithm, RpIdHash, User};
+
+fn records(set: ChangeSet) -> Vec<Record> {
+    set.into_iter()
+        .filter_map(|change| match change {
+            Change::Put(record) => Some(record),
+            Change::Delete(_) => None,
+        })
+        .collect()
+}
+
+fn created() -> Vec<Record> {
+    records(KeyState::create(
+        &mut Rng::from_seed([5; 32]),
+        1_735_689_600,
+    ))
+}
+
+fn credential(rng: &mut Rng) -> Credential {
+    Credential {
+        id: CredentialId::random(rng),
+        rp_id: "example.com".to_owned(),
+        rp_name: None,
+        user: User {
+            id: vec![1],
+            name: Some("alice".to_owned()),
+            display_name: None,
+        },
+        algorithm: Algorithm::Es256,
+        private_key: Secret::random(rng),
+        sequence: 0,
+    }
+}
+
+/// A discoverable credential as makeCredential stores it.
+fn registration(credential: &Credential) -> ChangeSet {
+    let mut set = ChangeSet::default();
+    set.put(Record::Credential(Box::new(credential.clone())));
+    set.put(Record::CredentialCounter {
+        id: credential.id,
+        ceiling: COUNTER_LEASE,
+    });
+    set
+}
+
+#[test]
+fn records_come_back_from_their_encoding() {
+    let mut rng = Rng::from_seed([6; 32]);
+    let mut all = created();
+    all.extend(records(registration(&credential(&mut rng))));
+    for record in all {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&record, &mut bytes).unwrap();
+        let back: Record = ciborium::from_reader(bytes.as_slice()).unwrap();
+        assert!(back == record, "{:?}", record.place());
+    }
+}
+
+#[test]
+fn counter_goes_on_above_its_ceiling_after_a_restart() {
+    let mut rng = Rng::from_seed([7; 32]);
+    let credential = credential(&mut rng);
+    let mut state = KeyState::load(created()).unwrap();
+    state.apply(registration(&credential));
+    let counter = state.credentials.counter_mut(&credential.id).unwrap();
+    for expected in REGISTRATION_COUNT + 1..=COUNTER_LEASE {
+        assert_eq!(counter.take(), Some(expected));
+    }
+    assert_eq!(counter.take(), None);
+    assert_eq!(counter.lease(), Some(2 * COUNTER_LEASE));
+
+    let mut stored = created();
+    stored.extend(records(registration(&credential)));
+    let mut state = KeyState::load(stored).unwrap();
+    let counter = state.credentials.counter_mut(&credential.id).unwrap();
+    assert_eq!(counter.take(), None);
+    assert_eq!(counter.lease(), Some(2 * COUNTER_LEASE));
+}
+
+#[test]
+fn counter_at_its_end_gives_no_lease() {
+    let counter = resumed(u32::MAX - 1);
+    assert_eq!(counter.lease(), None);
+}
+
+#[test]
+fn missing_record_is_named() {
+    let without = |place: Place| {
+        let records = created().into_iter().filter(|r| r.place() != place);
+        KeyState::load(records).err()
+    };
+    assert_eq!(without(Place::Master), Some(LoadError::MasterMissing));
+    assert_eq!(
+        without(Place::Attestation),
+        Some(LoadError::AttestationMissing)
+    );
+    let mut rng = Rng::from_seed([8; 32]);
+    let credential = credential(&mut rng);
+    let [stored, counter] = records(registration(&credential)).try_into().ok().unwrap();
+    let with = |record: Record| KeyState::load(created().into_iter().chain([record])).err();
+    assert_eq!(
+        with(stored),
+        Some(LoadError::CredentialWithoutCounter(credential.id))
+    );
+    assert_eq!(
+        with(counter),
+        Some(LoadError::CounterWithoutCredential(credential.id))
+    );
+}
+
+#[test]
+fn deleted_credential_is_gone_with_its_counter() {
+    let mut rng = Rng::from_seed([9; 32]);
+    let credential = credential(&mut rng);
+    let mut state = KeyState::load(created()).unwrap();
+    state.apply(registration(&credential));
+    let mut set = ChangeSet::default();
+    set.delete(Place::Credential(credential.id));
+    set.delete(Place::CredentialCounter(credential.id));
+    state.apply(set);
+    assert_eq!(state.credentials.len(), 0);
+    let rp = RpIdHash::of("example.com");
+    assert_eq!(state.credentials.of_rp(&rp).count(), 0);
+    assert!(state.credentials.counter_mut(&credential.id).is_none());
+}
+
+#[test]
+fn attestation_certificate_is_signed_by_its_own_key() {
+    let state = KeyState::load(created()).unwrap();
+    let der = state.attestation.certificate();
+    let certificate = Certificate::from_der(der).unwrap();
+    let tbs = certificate.tbs_certificate();
+    assert_eq!(tbs.subject(), tbs.issuer());
+    assert_eq!(
+        tbs.validity().not_before.to_unix_duration().as_secs(),
+        1_735_689_600
+    );
+    let key = tbs.subject_public_key_info().subject_public_key.raw_bytes();
+    let key = VerifyingKey::from_sec1_bytes(key).unwrap();
+    let signature = DerSignature::try_from(certificate.signature().raw_bytes()).unwrap();
+    key.verify(&tbs.to_der().unwrap(), &signature).unwrap();
+    let signature = state.attestation.sign(&[b"message"]).unwrap();
+    let signature = DerSignature::try_from(signature.as_slice()).unwrap();
+    key.verify(b"message", &signature).unwrap();
+}
+
+#[test]
+fn change_set_shows_no_secret() {
+    let shown = format!("{:?}", KeyState::create(&mut Rng::from_seed([1; 32]), 0));
+    assert_eq!(
+        shown,
+        "[(\"put\", Master), (\"put\", Counter), (\"put\", Attestation)]"
+    );
+}

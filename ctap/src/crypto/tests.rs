@@ -62,7 +62,7 @@ fn sealed_bytes_open_only_where_they_were_bound() {
 fn hex<const N: usize>(text: &str) -> [u8; N] {
     let mut bytes = [0; N];
     for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap();
+        *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2).unwrap(), 16).unwrap();
     }
     bytes
 }

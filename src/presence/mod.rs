@@ -16,7 +16,7 @@ use std::{
 use roamkey_ctap::{Decision, PresenceId, Prompt, Withdrawn};
 use roamkey_transport::{Ended, Peer};
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
 pub use policy::{Policy, Touch, Verdict};
 
@@ -196,7 +196,7 @@ impl Seat {
         shared.last_id += 1;
         let id = RequestId(shared.last_id);
         let (key, prompt) = (self.key.clone(), prompt.clone());
-        debug!(key, operation = ?prompt.operation, rp = prompt.rp_id, "touch needed");
+        info!(key, operation = ?prompt.operation, rp = prompt.rp_id, "touch needed");
         let (decision, refusal) = match shared.policy.judge(&prompt) {
             Verdict::Ask => {
                 let request = Request {

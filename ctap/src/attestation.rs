@@ -18,7 +18,10 @@ use x509_cert::{
     time::{Time, Validity},
 };
 
-use crate::crypto::{PrivateKey, Rng, Secret};
+use crate::{
+    credential::Algorithm,
+    crypto::{KeyBytes, PrivateKey, Rng},
+};
 
 /// WebAuthn §8.2.1 asks for this organizational unit, and testers read it for U2F as well.
 const SUBJECT: &str = "CN=roamkey attestation,OU=Authenticator Attestation,O=roamkey test key,C=ZZ";
@@ -29,7 +32,7 @@ const LAST_DATE: u64 = 253_370_764_800;
 /// An attestation key with its certificate.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attestation {
-    private_key: Secret,
+    private_key: KeyBytes,
     #[serde(with = "serde_bytes")]
     certificate: Vec<u8>,
 }
@@ -37,11 +40,11 @@ pub struct Attestation {
 impl Attestation {
     /// `created` is in seconds since 1970; the certificate has no end.
     pub(crate) fn create(rng: &mut Rng, created: u64) -> Self {
-        let key = PrivateKey::random(rng);
+        let key = PrivateKey::random(Algorithm::Es256, rng);
         let mut serial = [0; 16];
         rng.fill_bytes(&mut serial);
         Self {
-            private_key: key.to_secret(),
+            private_key: KeyBytes::new(key.to_bytes()),
             certificate: certificate(&key, serial, created),
         }
     }
@@ -53,7 +56,8 @@ impl Attestation {
 
     /// Signs `parts` one after the other; the signature is DER.
     pub(crate) fn sign(&self, parts: &[&[u8]]) -> Option<Vec<u8>> {
-        Some(PrivateKey::from_secret(&self.private_key)?.sign(parts))
+        let key = PrivateKey::from_bytes(Algorithm::Es256, self.private_key.as_slice())?;
+        Some(key.sign(parts))
     }
 }
 
@@ -101,7 +105,9 @@ fn build_certificate(
     }
     let not_before = Time::from(DateTime::from_unix_duration(Duration::from_secs(created))?);
     let validity = Validity::new(not_before, Time::INFINITY);
-    let signer = key.to_signing_key();
+    let signer = key.to_signing_key().ok_or(builder::Error::Asn1(
+        x509_cert::der::ErrorKind::Failed.into(),
+    ))?;
     let certificate = CertificateBuilder::new(
         SelfSigned(SUBJECT.parse()?),
         SerialNumber::new(&serial)?,

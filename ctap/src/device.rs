@@ -54,6 +54,7 @@ impl Device {
         let identity = Identity {
             version: profile.firmware_version,
             msg: profile.u2f(),
+            cbor: profile.ctap2(),
         };
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);

@@ -12,6 +12,7 @@
 //! | `authenticator` | decides | packets, byte offsets, CBOR keys |
 //! | `wire`, `u2f` | parse requests, emit responses | state, policy |
 //! | `credential`, `state`, `attestation` | what a key remembers | protocols |
+//! | `pin` | PIN protocols and tokens | when they are asked for |
 //! | `crypto` | algorithms | what they are for |
 //!
 //! Deliberately absent: clock, file, socket, thread, environment, OS randomness, async. Time and
@@ -24,6 +25,7 @@ mod crypto;
 mod device;
 mod event;
 mod hid;
+mod pin;
 mod profile;
 mod state;
 mod status;
@@ -34,9 +36,10 @@ mod wire;
 pub use attestation::Attestation;
 pub use authenticator::{NEXT_ASSERTION_TIMEOUT_MS, PRESENCE_TIMEOUT_MS, RESET_WINDOW_MS};
 pub use credential::{
-    Algorithm, CREDENTIAL_ID_LEN, Credential, CredentialId, MAX_USER_ID_LEN, RpIdHash, User,
+    Algorithm, CREDENTIAL_ID_LEN, CredProtect, CredRandom, Credential, CredentialId,
+    MAX_USER_ID_LEN, RpIdHash, User,
 };
-pub use crypto::{Rng, Secret};
+pub use crypto::{KeyBytes, Rng, Secret};
 pub use device::Device;
 pub use event::{
     CommitFailed, CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn,
@@ -45,7 +48,11 @@ pub use hid::{
     ChannelId, KEEPALIVE_INTERVAL_MS, MAX_MESSAGE_LEN, READER_GONE_MS, REPORT_LEN,
     TRANSACTION_TIMEOUT_MS,
 };
-pub use profile::{Profile, Version};
-pub use state::{COUNTER_LEASE, Change, ChangeSet, KeyState, LoadError, Place, Record};
+pub use pin::{
+    MAX_PIN_LEN, MAX_PIN_RETRIES, PinHash, PinProtocol, StoredPin, TOKEN_INITIAL_USAGE_MS,
+    TOKEN_MAX_USAGE_MS,
+};
+pub use profile::{Extension, Profile, Version, Violation};
+pub use state::{COUNTER_LEASE, Change, ChangeSet, Config, KeyState, LoadError, Place, Record};
 pub use status::Status;
 pub use time::Instant;

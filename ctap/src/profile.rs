@@ -1,8 +1,16 @@
-//! What a key is: versions, limits, algorithms and names. getInfo is computed from it.
+//! What a key is: versions, options, limits, algorithms. getInfo is computed from it.
 //!
-//! Deliberately absent: USB ids and strings, which belong to the transport's side.
+//! Deliberately absent: USB ids and strings, which belong to the transport's side, and the file
+//! format, which is the binary's.
 
-use crate::credential::Algorithm;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use crate::{credential::Algorithm, pin::PinProtocol};
+pub use rules::Violation;
 
 /// A version string of getInfo (CTAP 2.1 §6.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,23 +19,68 @@ pub enum Version {
     U2fV2,
     /// CTAP 2.0.
     Fido20,
+    /// CTAP 2.1.
+    Fido21,
 }
 
 impl Version {
+    /// Every version that roamkey serves.
+    pub const ALL: [Self; 3] = [Self::U2fV2, Self::Fido20, Self::Fido21];
+
     /// As getInfo spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::U2fV2 => "U2F_V2",
             Self::Fido20 => "FIDO_2_0",
+            Self::Fido21 => "FIDO_2_1",
         }
     }
 }
 
-/// What a key is and how much it takes.
+/// An extension identifier (CTAP 2.1 §12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extension {
+    /// §12.2.
+    CredBlob,
+    /// §12.1.
+    CredProtect,
+    /// §12.5.
+    HmacSecret,
+    /// CTAP 2.2 §12.8: hmac-secret at registration.
+    HmacSecretMc,
+    /// §12.4.
+    MinPinLength,
+}
+
+impl Extension {
+    /// Every extension that roamkey serves.
+    pub const ALL: [Self; 5] = [
+        Self::CredBlob,
+        Self::CredProtect,
+        Self::HmacSecret,
+        Self::HmacSecretMc,
+        Self::MinPinLength,
+    ];
+
+    /// As getInfo spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CredBlob => "credBlob",
+            Self::CredProtect => "credProtect",
+            Self::HmacSecret => "hmac-secret",
+            Self::HmacSecretMc => "hmac-secret-mc",
+            Self::MinPinLength => "minPinLength",
+        }
+    }
+}
+
+/// What a key is and how much it takes. [`Self::check`] says whether it holds together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The versions it serves.
-    pub versions: Vec<Version>,
+    pub versions: BTreeSet<Version>,
+    /// The extensions it serves.
+    pub extensions: BTreeSet<Extension>,
     /// The model's id (WebAuthn §6.5.1), 16 bytes.
     pub aaguid: [u8; 16],
     /// Device version for CTAPHID_INIT: major, minor, build; getInfo's firmwareVersion too.
@@ -36,10 +89,39 @@ pub struct Profile {
     pub max_msg_size: u16,
     /// How many credentials an allow or exclude list may name.
     pub max_credential_count_in_list: u16,
-    /// How many discoverable credentials fit.
+    /// How many discoverable credentials fit; 0 for a key without option rk.
     pub max_discoverable_credentials: u32,
-    /// What it signs with, in its order of preference.
+    /// What it signs with; the RP's order decides.
     pub algorithms: Vec<Algorithm>,
+    /// Option clientPin: a PIN can be set.
+    pub client_pin: bool,
+    /// Option pinUvAuthToken: tokens with permissions.
+    pub pin_uv_auth_token: bool,
+    /// pinUvAuthProtocols, the favourite first.
+    pub pin_protocols: Vec<PinProtocol>,
+    /// minPINLength before authenticatorConfig raises it, in code points.
+    pub min_pin_length: u8,
+    /// Options credMgmt and credentialMgmtPreview.
+    pub cred_mgmt: bool,
+    /// Option authnrCfg.
+    pub authnr_cfg: bool,
+    /// Option setMinPINLength.
+    pub set_min_pin_length: bool,
+    /// maxRPIDsForSetMinPINLength.
+    pub max_rp_ids_for_set_min_pin_length: u8,
+    /// Option alwaysUv before authenticatorConfig toggles it; `None` for a key without it.
+    pub always_uv: Option<bool>,
+    /// Option makeCredUvNotRqd. Windows hangs with it when a PIN is set, verification is
+    /// discouraged and the exclude list is not empty, so it is off by default.
+    pub make_cred_uv_not_rqd: bool,
+    /// Option noMcGaPermissionsWithClientPin.
+    pub no_mc_ga_permissions_with_client_pin: bool,
+    /// maxCredBlobLength, in bytes.
+    pub max_cred_blob_length: u16,
+    /// Flag BE of every credential (WebAuthn §6.1.3); its signature counter stays 0.
+    pub backup_eligible: bool,
+    /// Flag BS of every credential.
+    pub backup_state: bool,
 }
 
 impl Profile {
@@ -47,13 +129,31 @@ impl Profile {
     pub fn u2f(&self) -> bool {
         self.versions.contains(&Version::U2fV2)
     }
+
+    /// Whether CTAPHID_CBOR is served.
+    pub fn ctap2(&self) -> bool {
+        self.versions
+            .iter()
+            .any(|version| *version != Version::U2fV2)
+    }
+
+    /// Whether the key serves an extension.
+    pub fn offers(&self, extension: Extension) -> bool {
+        self.extensions.contains(&extension)
+    }
+
+    /// Option rk.
+    pub fn rk(&self) -> bool {
+        self.max_discoverable_credentials > 0
+    }
 }
 
 impl Default for Profile {
-    /// What the default key offers so far: U2F and CTAP 2.0 with resident keys, no PIN.
+    /// What a good key sold today offers.
     fn default() -> Self {
         Self {
-            versions: vec![Version::U2fV2, Version::Fido20],
+            versions: Version::ALL.into(),
+            extensions: Extension::ALL.into(),
             // Drawn at random for roamkey: 33c78076-c6cc-406c-95a6-44d084208762.
             aaguid: [
                 0x33, 0xc7, 0x80, 0x76, 0xc6, 0xcc, 0x40, 0x6c, 0x95, 0xa6, 0x44, 0xd0, 0x84, 0x20,
@@ -63,7 +163,26 @@ impl Default for Profile {
             max_msg_size: 7609,
             max_credential_count_in_list: 64,
             max_discoverable_credentials: 1_000,
-            algorithms: vec![Algorithm::Es256],
+            algorithms: vec![
+                Algorithm::Es256,
+                Algorithm::EdDsa,
+                Algorithm::Es384,
+                Algorithm::Es256k,
+            ],
+            client_pin: true,
+            pin_uv_auth_token: true,
+            pin_protocols: vec![PinProtocol::Two, PinProtocol::One],
+            min_pin_length: 4,
+            cred_mgmt: true,
+            authnr_cfg: true,
+            set_min_pin_length: true,
+            max_rp_ids_for_set_min_pin_length: 8,
+            always_uv: Some(false),
+            make_cred_uv_not_rqd: false,
+            no_mc_ga_permissions_with_client_pin: false,
+            max_cred_blob_length: 32,
+            backup_eligible: false,
+            backup_state: false,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     attestation::Attestation,
     credential::{Credential, CredentialId, Deriver, Store},
     crypto::{Rng, Secret},
+    pin::{MAX_PIN_RETRIES, StoredPin},
 };
 
 /// How many counter values one durable write covers.
@@ -39,6 +40,12 @@ pub enum Record {
     Attestation(Attestation),
     /// A discoverable credential.
     Credential(Box<Credential>),
+    /// The PIN that is set; absent while none is.
+    Pin(StoredPin),
+    /// PIN attempts that are left; absent while there are all.
+    PinRetries(u8),
+    /// What authenticatorConfig has changed; absent while nothing is.
+    Config(Config),
     /// A discoverable credential's signature counter.
     CredentialCounter {
         /// Whose counter.
@@ -61,6 +68,25 @@ pub enum Place {
     Credential(CredentialId),
     /// Of [`Record::CredentialCounter`].
     CredentialCounter(CredentialId),
+    /// Of [`Record::Pin`].
+    Pin,
+    /// Of [`Record::PinRetries`].
+    PinRetries,
+    /// Of [`Record::Config`].
+    Config,
+}
+
+/// What authenticatorConfig changes (CTAP 2.1 §6.11); a reset brings the profile's values back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// alwaysUv, where it was toggled.
+    pub always_uv: Option<bool>,
+    /// The minimum PIN length in code points, where it was raised.
+    pub min_pin_length: Option<u8>,
+    /// Who may learn it (minPinLengthRPIDs).
+    pub min_pin_length_rp_ids: Vec<String>,
+    /// No token until the PIN is changed.
+    pub force_pin_change: bool,
 }
 
 impl Record {
@@ -72,6 +98,9 @@ impl Record {
             Self::Attestation(_) => Place::Attestation,
             Self::Credential(credential) => Place::Credential(credential.id),
             Self::CredentialCounter { id, .. } => Place::CredentialCounter(*id),
+            Self::Pin(_) => Place::Pin,
+            Self::PinRetries(_) => Place::PinRetries,
+            Self::Config(_) => Place::Config,
         }
     }
 }
@@ -181,6 +210,9 @@ pub struct KeyState {
     pub(crate) counter: Counter,
     pub(crate) credentials: Store,
     pub(crate) deriver: Deriver,
+    pub(crate) pin: Option<StoredPin>,
+    pub(crate) pin_retries: u8,
+    pub(crate) config: Config,
 }
 
 impl KeyState {
@@ -204,6 +236,7 @@ impl KeyState {
         let mut counter = Counter::default();
         let mut credentials = Store::default();
         let mut ceilings = Vec::new();
+        let (mut pin, mut pin_retries, mut config) = (None, MAX_PIN_RETRIES, Config::default());
         for record in records {
             match record {
                 Record::Master(secret) => master = Some(secret),
@@ -211,6 +244,9 @@ impl KeyState {
                 Record::Attestation(record) => attestation = Some(record),
                 Record::Credential(credential) => credentials.put(*credential, Counter::default()),
                 Record::CredentialCounter { id, ceiling } => ceilings.push((id, ceiling)),
+                Record::Pin(stored) => pin = Some(stored),
+                Record::PinRetries(left) => pin_retries = left.min(MAX_PIN_RETRIES),
+                Record::Config(stored) => config = stored,
             }
         }
         for (id, ceiling) in ceilings {
@@ -227,6 +263,9 @@ impl KeyState {
             counter,
             credentials,
             deriver: Deriver::new(&master.ok_or(LoadError::MasterMissing)?),
+            pin,
+            pin_retries,
+            config,
         })
     }
 
@@ -238,18 +277,26 @@ impl KeyState {
                 Change::Put(Record::Counter { ceiling }) => self.counter.ceiling = ceiling,
                 Change::Put(Record::Attestation(record)) => self.attestation = record,
                 Change::Put(Record::Credential(credential)) => {
-                    let counter = Counter {
+                    // An update keeps the counter that the credential has.
+                    let counter = self.credentials.counter_mut(&credential.id).copied();
+                    let counter = counter.unwrap_or(Counter {
                         last: REGISTRATION_COUNT,
                         ceiling: REGISTRATION_COUNT,
-                    };
+                    });
                     self.credentials.put(*credential, counter);
                 }
+                Change::Put(Record::Pin(stored)) => self.pin = Some(stored),
+                Change::Put(Record::PinRetries(left)) => self.pin_retries = left,
+                Change::Put(Record::Config(config)) => self.config = config,
                 Change::Put(Record::CredentialCounter { id, ceiling }) => {
                     if let Some(counter) = self.credentials.counter_mut(&id) {
                         counter.ceiling = ceiling;
                     }
                 }
                 Change::Delete(Place::Credential(id)) => self.credentials.remove(&id),
+                Change::Delete(Place::Pin) => self.pin = None,
+                Change::Delete(Place::PinRetries) => self.pin_retries = MAX_PIN_RETRIES,
+                Change::Delete(Place::Config) => self.config = Config::default(),
                 // A credential's counter goes with it, and the rest is only ever replaced.
                 Change::Delete(
                     Place::CredentialCounter(_)

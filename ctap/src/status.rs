@@ -67,10 +67,26 @@ statuses! {
     UserActionTimeout = 0x2F, "CTAP2_ERR_USER_ACTION_TIMEOUT";
     /// Not now: the state of the key does not allow the command.
     NotAllowed = 0x30, "CTAP2_ERR_NOT_ALLOWED";
+    /// A wrong PIN.
+    PinInvalid = 0x31, "CTAP2_ERR_PIN_INVALID";
+    /// No attempts are left: only a reset helps.
+    PinBlocked = 0x32, "CTAP2_ERR_PIN_BLOCKED";
+    /// pinUvAuthParam does not authenticate the message, or its token does not allow it.
+    PinAuthInvalid = 0x33, "CTAP2_ERR_PIN_AUTH_INVALID";
+    /// Too many wrong PINs in a row: the key wants a power cycle.
+    PinAuthBlocked = 0x34, "CTAP2_ERR_PIN_AUTH_BLOCKED";
     /// No PIN is set.
     PinNotSet = 0x35, "CTAP2_ERR_PIN_NOT_SET";
+    /// The command needs a pinUvAuthToken.
+    PuatRequired = 0x36, "CTAP2_ERR_PUAT_REQUIRED";
+    /// The PIN is too short, too long, or not new.
+    PinPolicyViolation = 0x37, "CTAP2_ERR_PIN_POLICY_VIOLATION";
     /// The request is longer than maxMsgSize.
     RequestTooLarge = 0x39, "CTAP2_ERR_REQUEST_TOO_LARGE";
+    /// The subcommand is unknown or not offered by this key.
+    InvalidSubcommand = 0x3E, "CTAP2_ERR_INVALID_SUBCOMMAND";
+    /// A permission was asked for that this key does not give.
+    UnauthorizedPermission = 0x40, "CTAP2_ERR_UNAUTHORIZED_PERMISSION";
     /// Something else went wrong, such as a storage that failed.
     Other = 0x7F, "CTAP1_ERR_OTHER";
 }

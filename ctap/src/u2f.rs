@@ -14,6 +14,8 @@ use crate::credential::RpIdHash;
 pub(crate) enum StatusWord {
     NoError = 0x9000,
     ConditionsNotSatisfied = 0x6985,
+    /// SW_COMMAND_NOT_ALLOWED: alwaysUv leaves no U2F (CTAP 2.1 §7.2.4).
+    CommandNotAllowed = 0x6986,
     WrongData = 0x6a80,
     WrongLength = 0x6700,
     ClaNotSupported = 0x6e00,

@@ -1,16 +1,15 @@
 //! authenticatorGetAssertion and authenticatorGetNextAssertion (CTAP 2.1 §6.2.2, §6.3).
 
-use std::cmp::Reverse;
-
-use super::{Authenticator, Client, CounterOf, Next, Step};
+use super::{Authenticator, Checked, CounterOf, Next, Stateful, Step, extension::Wanted};
 use crate::{
-    credential::{CredentialId, Derived, RpIdHash},
+    credential::{CredProtect, CredRandom, CredentialId, Derived, RpIdHash},
     crypto::PrivateKey,
     event::{Operation, Prompt},
+    pin::Permissions,
     status::Status,
     time::Instant,
     wire::{
-        AuthData, Flags, PinUvAuth,
+        AuthData, Flags,
         get_assertion::{Request, Response},
     },
 };
@@ -23,15 +22,22 @@ pub(super) enum Found {
     /// A record in the store.
     Stored(CredentialId),
     /// In its own id.
-    Derived(CredentialId, Derived),
+    Derived(CredentialId, Box<Derived>),
+}
+
+/// What all assertions of one request have in common.
+struct Context {
+    rp_id_hash: RpIdHash,
+    client_data_hash: [u8; 32],
+    flags: Flags,
+    wanted: Wanted,
+    /// Whether names are told: several accounts, and a verified person (§6.2.2).
+    user_names: bool,
 }
 
 /// Several discoverable credentials, of which some have not been told yet.
 pub(super) struct Enumeration {
-    client: Client,
-    rp_id_hash: RpIdHash,
-    client_data_hash: [u8; 32],
-    flags: Flags,
+    context: Context,
     /// What is left, the next one last.
     remaining: Vec<CredentialId>,
     deadline: Instant,
@@ -39,11 +45,7 @@ pub(super) struct Enumeration {
 
 impl Authenticator {
     /// Everything that is decided before a person is asked.
-    pub(super) fn get_assertion(
-        &mut self,
-        now: Instant,
-        request: Box<Request>,
-    ) -> Result<Step, Status> {
+    pub(super) fn get_assertion(&mut self, now: Instant, request: Request) -> Result<Step, Status> {
         let rp = RpIdHash::of(&request.rp_id);
         let prompt = |operation, account| Prompt {
             operation,
@@ -51,131 +53,138 @@ impl Authenticator {
             rp_id_hash: Some(rp),
             account,
         };
-        // Step 1: an empty pinUvAuthParam asks which key a person touches.
-        if let Some(answer) = self.check_pin_uv_auth(&request.pin_uv_auth)? {
-            return Ok(Step::AskPresence(
-                prompt(Operation::Select, None),
-                Next::Refuse(answer),
-            ));
+        // Step 1.
+        if let Some(answer) = self.touch_probe(&request.pin_uv_auth) {
+            let prompt = prompt(Operation::Select, None);
+            return Ok(Step::AskPresence(prompt, Next::Refuse(answer)));
+        }
+        if request.pin_uv_auth.param.is_some() {
+            self.pin_protocol(request.pin_uv_auth.protocol)?;
         }
         // Step 5: rk is an option of makeCredential alone; there is no built-in verification.
         if request.options.rk.is_some() {
             return Err(Status::UnsupportedOption);
         }
-        if request.options.uv == Some(true) {
+        if request.options.uv == Some(true) && request.pin_uv_auth.param.is_none() {
             return Err(Status::InvalidOption);
         }
-        let found = self.locate(&request)?;
+        let up = request.options.up != Some(false);
+        let auth = &request.pin_uv_auth;
+        let hash = &request.client_data_hash;
+        let uv = self.check_user_verified(now, auth, Permissions::GA, &rp, hash)?;
+        // §7.2: alwaysUv is about people; a silent check has none.
+        if self.always_uv() && up && !uv {
+            return Err(self.token_needed());
+        }
+        let found = self.locate(&request, uv)?;
         if found.is_empty() {
             return Err(Status::NoCredentials);
-        }
-        if request.options.up == Some(false) {
-            return self.assert(now, request);
         }
         let account = match found.as_slice() {
             [Found::Stored(id)] => self.account(&rp, id),
             _ => None,
         };
         let prompt = prompt(Operation::Authenticate, account);
-        Ok(Step::AskPresence(prompt, Next::GetAssertion(request)))
+        let checked = Box::new(Checked { request, uv });
+        if !up {
+            return self.assert(now, checked);
+        }
+        Ok(Step::AskPresence(prompt, Next::GetAssertion(checked)))
     }
 
     /// Signs with the first credential that applies now: what was found before a person was asked
     /// may be gone.
-    pub(super) fn assert(&mut self, now: Instant, request: Box<Request>) -> Result<Step, Status> {
-        let rp_id_hash = RpIdHash::of(&request.rp_id);
-        let found = self.locate(&request)?;
+    pub(super) fn assert(
+        &mut self,
+        now: Instant,
+        checked: Box<Checked<Request>>,
+    ) -> Result<Step, Status> {
+        let Checked { request, uv } = &*checked;
+        let up = request.options.up != Some(false);
+        if up && *uv {
+            self.spend_token(now);
+        }
+        let found = self.locate(request, *uv)?;
         let count = found.len();
         let mut found = found.into_iter();
-        let Some(first) = found.next() else {
-            return Err(Status::NoCredentials);
+        let first = found.next().ok_or(Status::NoCredentials)?;
+        let context = Context {
+            rp_id_hash: RpIdHash::of(&request.rp_id),
+            client_data_hash: request.client_data_hash,
+            flags: self.flags(up, *uv),
+            wanted: self.wanted(&request.extensions, up)?,
+            user_names: *uv && count > 1,
         };
         let sign_count = match self.take_count(first.counter()) {
             Ok(sign_count) => sign_count,
-            Err(lease) => return lease.then(Next::GetAssertion(request)),
+            Err(lease) => return lease.then(Next::GetAssertion(checked)),
         };
-        let flags = Flags {
-            user_present: request.options.up != Some(false),
-        };
-        if count > 1 {
-            let mut remaining: Vec<_> = found.map(|found| *found.id()).collect();
+        let number = (count > 1).then_some(count);
+        let body = self.sign_assertion(&first, &context, sign_count, number)?;
+        let mut remaining: Vec<_> = found.map(|found| *found.id()).collect();
+        if !remaining.is_empty() {
             remaining.reverse();
-            self.enumeration = Some(Enumeration {
-                client: self.client,
-                rp_id_hash,
-                client_data_hash: request.client_data_hash,
-                flags,
+            let enumeration = Enumeration {
+                context,
                 remaining,
                 deadline: now.after_ms(NEXT_ASSERTION_TIMEOUT_MS),
-            });
+            };
+            self.stateful = Some((self.client, Stateful::Assertions(enumeration)));
         }
-        let assertion = Assertion {
-            rp_id_hash: &rp_id_hash,
-            client_data_hash: &request.client_data_hash,
-            flags,
-            sign_count,
-            number_of_credentials: (count > 1).then_some(count),
-        };
-        let body = self.sign_assertion(&first, &assertion)?;
         Ok(Step::success(Some(body)))
     }
 
     /// The next of several (§6.3).
     pub(super) fn get_next_assertion(&mut self, now: Instant) -> Result<Step, Status> {
-        let mine = |e: &Enumeration| e.client == self.client && now < e.deadline;
-        let Some(mut enumeration) = self.enumeration.take_if(|e| mine(e)) else {
-            return Err(Status::NotAllowed);
+        let mut enumeration = match self.stateful.take() {
+            Some((client, Stateful::Assertions(enumeration))) if client == self.client => {
+                enumeration
+            }
+            other => {
+                self.stateful = other;
+                return Err(Status::NotAllowed);
+            }
         };
-        let Some(id) = enumeration.remaining.last().copied() else {
+        if now >= enumeration.deadline {
             return Err(Status::NotAllowed);
-        };
+        }
+        let id = enumeration.remaining.last().copied();
+        let id = id.ok_or(Status::NotAllowed)?;
         let sign_count = match self.take_count(CounterOf::Credential(id)) {
             Ok(sign_count) => sign_count,
             Err(lease) => {
-                self.enumeration = Some(enumeration);
+                self.stateful = Some((self.client, Stateful::Assertions(enumeration)));
                 return lease.then(Next::GetNextAssertion);
             }
         };
-        let assertion = Assertion {
-            rp_id_hash: &enumeration.rp_id_hash,
-            client_data_hash: &enumeration.client_data_hash,
-            flags: enumeration.flags,
-            sign_count,
-            number_of_credentials: None,
-        };
-        let body = self.sign_assertion(&Found::Stored(id), &assertion)?;
+        let found = Found::Stored(id);
+        let body = self.sign_assertion(&found, &enumeration.context, sign_count, None)?;
         enumeration.remaining.pop();
         enumeration.deadline = now.after_ms(NEXT_ASSERTION_TIMEOUT_MS);
         if !enumeration.remaining.is_empty() {
-            self.enumeration = Some(enumeration);
+            self.stateful = Some((self.client, Stateful::Assertions(enumeration)));
         }
         Ok(Step::success(Some(body)))
     }
 
-    pub(super) fn end_enumeration_of(&mut self, client: Client) {
-        self.enumeration.take_if(|e| e.client == client);
-    }
-
     /// The credentials that apply: the first of the allow list that is here, or all discoverable
-    /// ones of the RP, the newest first (step 7 and step 11).
-    fn locate(&self, request: &Request) -> Result<Vec<Found>, Status> {
+    /// ones of the RP, the newest first; less what credProtect keeps from this caller (step 7).
+    fn locate(&self, request: &Request, uv: bool) -> Result<Vec<Found>, Status> {
         let rp = RpIdHash::of(&request.rp_id);
         match request.allow_list.as_deref() {
             Some(list @ [_, ..]) => {
                 self.check_list_len(list.len())?;
-                Ok(list
-                    .iter()
-                    .find_map(|id| self.find(&rp, id))
-                    .into_iter()
-                    .collect())
+                let shows =
+                    |found: &Found| uv || self.protection(&rp, found) != CredProtect::Required;
+                let mut ids = list.iter();
+                let first = ids.find_map(|id| self.find(&rp, id).filter(shows));
+                Ok(first.into_iter().collect())
             }
             Some([]) | None => {
-                let mut stored: Vec<_> = self.state.credentials.of_rp(&rp).collect();
-                stored.sort_by_key(|stored| Reverse(stored.credential.sequence));
-                Ok(stored
-                    .into_iter()
-                    .map(|stored| Found::Stored(stored.credential.id))
-                    .collect())
+                let found = self.state.credentials.newest_first(&rp).into_iter();
+                let shows =
+                    |found: &Found| uv || self.protection(&rp, found) == CredProtect::Optional;
+                Ok(found.map(Found::Stored).filter(shows).collect())
             }
         }
     }
@@ -187,7 +196,19 @@ impl Authenticator {
             return Some(Found::Stored(id));
         }
         let derived = self.state.deriver.open(&id, rp)?;
-        Some(Found::Derived(id, derived))
+        Some(Found::Derived(id, Box::new(derived)))
+    }
+
+    /// The credential's level of credProtect.
+    pub(super) fn protection(&self, rp: &RpIdHash, found: &Found) -> CredProtect {
+        match found {
+            Found::Derived(_, derived) => derived.cred_protect,
+            // One that is gone meanwhile is shown to nobody.
+            Found::Stored(id) => match self.state.credentials.get(rp, id) {
+                Some(stored) => stored.credential.cred_protect,
+                None => CredProtect::Required,
+            },
+        }
     }
 
     /// Signs with a credential of either kind: `parts` one after the other.
@@ -201,24 +222,50 @@ impl Authenticator {
             Found::Derived(_, derived) => Ok(derived.private_key.sign(parts)),
             Found::Stored(id) => {
                 let stored = self.state.credentials.get(rp, id);
-                let key = stored
-                    .and_then(|stored| PrivateKey::from_secret(&stored.credential.private_key))
-                    .ok_or(Status::NoCredentials)?;
-                Ok(key.sign(parts))
+                let credential = &stored.ok_or(Status::NoCredentials)?.credential;
+                let bytes = credential.private_key.as_slice();
+                let key = PrivateKey::from_bytes(credential.algorithm, bytes);
+                Ok(key.ok_or(Status::Other)?.sign(parts))
             }
         }
     }
 
-    fn sign_assertion(&self, found: &Found, assertion: &Assertion<'_>) -> Result<Vec<u8>, Status> {
-        let rp = assertion.rp_id_hash;
+    /// What extensions compute with: the credential's secrets and its blob.
+    fn extension_data(
+        &self,
+        rp: &RpIdHash,
+        found: &Found,
+    ) -> Result<(CredRandom, Option<Vec<u8>>), Status> {
+        match found {
+            Found::Derived(_, derived) => Ok((derived.cred_random.clone(), None)),
+            Found::Stored(id) => {
+                let stored = self.state.credentials.get(rp, id);
+                let credential = &stored.ok_or(Status::NoCredentials)?.credential;
+                Ok((credential.cred_random.clone(), credential.cred_blob.clone()))
+            }
+        }
+    }
+
+    fn sign_assertion(
+        &mut self,
+        found: &Found,
+        context: &Context,
+        sign_count: u32,
+        number_of_credentials: Option<usize>,
+    ) -> Result<Vec<u8>, Status> {
+        let rp = &context.rp_id_hash;
+        let (cred_random, cred_blob) = self.extension_data(rp, found)?;
+        let uv = context.flags.user_verified;
+        let extensions = self.get_outputs(&context.wanted, cred_blob.as_deref(), &cred_random, uv);
         let auth_data = AuthData {
             rp_id_hash: rp,
-            flags: assertion.flags,
-            sign_count: assertion.sign_count,
+            flags: context.flags,
+            sign_count,
             attested: None,
+            extensions: &extensions,
         }
         .emit();
-        let signature = self.sign_with(rp, found, &[&auth_data, assertion.client_data_hash])?;
+        let signature = self.sign_with(rp, found, &[&auth_data, &context.client_data_hash])?;
         let stored = match found {
             Found::Stored(id) => self.state.credentials.get(rp, id),
             Found::Derived(..) => None,
@@ -228,9 +275,20 @@ impl Authenticator {
             auth_data,
             signature,
             user: stored.map(|stored| &stored.credential.user),
-            number_of_credentials: assertion.number_of_credentials,
+            user_names: context.user_names,
+            number_of_credentials,
         }
         .emit())
+    }
+
+    /// The flags of whatever this key signs.
+    pub(super) fn flags(&self, up: bool, uv: bool) -> Flags {
+        Flags {
+            user_present: up,
+            user_verified: uv,
+            backup_eligible: self.profile.backup_eligible,
+            backup_state: self.profile.backup_state,
+        }
     }
 
     /// The name of a stored account for a person to read.
@@ -245,26 +303,6 @@ impl Authenticator {
         }
         Ok(())
     }
-
-    /// §6.1.2 and §6.2.2 steps 1 and 2 for a key without PIN: `Some` is the answer after a touch
-    /// to an empty pinUvAuthParam; any other one belongs to a protocol that is not offered.
-    pub(super) fn check_pin_uv_auth(&self, auth: &PinUvAuth) -> Result<Option<Status>, Status> {
-        match (&auth.param, auth.protocol) {
-            (None, _) => Ok(None),
-            (Some(param), _) if param.is_empty() => Ok(Some(Status::PinNotSet)),
-            (Some(_), None) => Err(Status::MissingParameter),
-            (Some(_), Some(_)) => Err(Status::InvalidParameter),
-        }
-    }
-}
-
-/// What an assertion is made of, whichever credential signs it.
-struct Assertion<'a> {
-    rp_id_hash: &'a RpIdHash,
-    client_data_hash: &'a [u8; 32],
-    flags: Flags,
-    sign_count: u32,
-    number_of_credentials: Option<usize>,
 }
 
 impl Found {

@@ -1,41 +1,53 @@
 //! authenticatorMakeCredential (CTAP 2.1 §6.1.2).
 
-use super::{Authenticator, CounterOf, Next, Step};
+use super::{Authenticator, Checked, CounterOf, Next, Step, get_assertion::Found};
 use crate::{
     credential::{
-        Algorithm, Credential, CredentialId, MAX_USER_ID_LEN, Origin, RpIdHash, truncated,
+        Algorithm, CredProtect, CredRandom, Credential, CredentialId, MAX_USER_ID_LEN, Origin,
+        RpIdHash, truncated,
     },
-    crypto::{PrivateKey, PublicKey},
+    crypto::{KeyBytes, PrivateKey},
     event::{Operation, Prompt},
+    pin::Permissions,
     state::{COUNTER_LEASE, ChangeSet, Place, REGISTRATION_COUNT, Record},
     status::Status,
+    time::Instant,
     wire::{
-        Attested, AuthData, Flags,
+        Attested, AuthData,
         make_credential::{Request, Response, Statement},
     },
 };
 
+/// RP ids at which platforms make throw-away credentials to see which key a person touches.
+const TOUCH_PROBES: [&str; 2] = [".dummy", "make.me.blink"];
+
 impl Authenticator {
     /// Everything that is decided before a person is asked.
-    pub(super) fn make_credential(&mut self, request: Box<Request>) -> Result<Step, Status> {
-        let prompt = |operation| Prompt {
-            operation,
-            rp_id: Some(request.rp.id.clone()),
-            rp_id_hash: Some(RpIdHash::of(&request.rp.id)),
-            account: account(&request),
-        };
-        // Step 1: platforms send an empty pinUvAuthParam to learn which key a person touches.
-        if let Some(answer) = self.check_pin_uv_auth(&request.pin_uv_auth)? {
-            return Ok(Step::AskPresence(
-                prompt(Operation::Select),
-                Next::Refuse(answer),
-            ));
+    pub(super) fn make_credential(
+        &mut self,
+        now: Instant,
+        request: Request,
+    ) -> Result<Step, Status> {
+        // Step 1.
+        if let Some(answer) = self.touch_probe(&request.pin_uv_auth) {
+            let prompt = prompt(&request, Operation::Select);
+            return Ok(Step::AskPresence(prompt, Next::Refuse(answer)));
+        }
+        if request.pin_uv_auth.param.is_some() {
+            self.pin_protocol(request.pin_uv_auth.protocol)?;
         }
         self.choose_algorithm(&request.algorithms)?;
-        // Step 5: no built-in user verification, and a credential is never made without a touch.
-        if request.options.uv == Some(true) || request.options.up == Some(false) {
+        // Step 5: a token outweighs uv; there is no built-in verification, and a credential is
+        // never made without a touch.
+        let builtin_uv = request.options.uv == Some(true) && request.pin_uv_auth.param.is_none();
+        let rk = request.options.rk == Some(true);
+        if builtin_uv || request.options.up == Some(false) {
             return Err(Status::InvalidOption);
         }
+        if rk && !self.profile.rk() {
+            return Err(Status::UnsupportedOption);
+        }
+        let uv = self.check_registration_allowed(now, &request, rk)?;
         // Step 9: no enterprise attestation.
         if request.enterprise_attestation.is_some() {
             return Err(Status::InvalidParameter);
@@ -43,14 +55,42 @@ impl Authenticator {
         if !(1..=MAX_USER_ID_LEN).contains(&request.user.id.len()) {
             return Err(Status::InvalidLength);
         }
-        if self.is_excluded(&request)? {
-            return Ok(Step::AskPresence(
-                prompt(Operation::RegisterExcluded),
-                Next::Refuse(Status::CredentialExcluded),
-            ));
+        self.cred_protect(&request.extensions)?;
+        let probe = !rk && TOUCH_PROBES.contains(&request.rp.id.as_str());
+        let (operation, next): (_, fn(_) -> Next) = if self.is_excluded(&request, uv)? {
+            (Operation::RegisterExcluded, |_| {
+                Next::Refuse(Status::CredentialExcluded)
+            })
+        } else if probe {
+            (Operation::Select, Next::MakeCredential)
+        } else {
+            (Operation::Register, Next::MakeCredential)
+        };
+        let prompt = prompt(&request, operation);
+        let checked = Box::new(Checked { request, uv });
+        Ok(Step::AskPresence(prompt, next(checked)))
+    }
+
+    /// Steps 6 to 11: whether a person was verified, and whether one has to be.
+    fn check_registration_allowed(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        rk: bool,
+    ) -> Result<bool, Status> {
+        let uv = self.check_user_verified(
+            now,
+            &request.pin_uv_auth,
+            Permissions::MC,
+            &RpIdHash::of(&request.rp.id),
+            &request.client_data_hash,
+        )?;
+        let uv_not_required = self.profile.make_cred_uv_not_rqd && !rk;
+        let required = self.always_uv() || self.is_protected() && !uv_not_required;
+        if required && !uv {
+            return Err(self.token_needed());
         }
-        let prompt = prompt(Operation::Register);
-        Ok(Step::AskPresence(prompt, Next::MakeCredential(request)))
+        Ok(uv)
     }
 
     /// The platform's first choice that this key offers (step 3).
@@ -62,46 +102,56 @@ impl Authenticator {
             .ok_or(Status::UnsupportedAlgorithm)
     }
 
-    fn is_excluded(&self, request: &Request) -> Result<bool, Status> {
+    /// Step 12: a credential that requires verification is not told of without it.
+    fn is_excluded(&self, request: &Request, uv: bool) -> Result<bool, Status> {
         self.check_list_len(request.exclude_list.len())?;
         let rp = RpIdHash::of(&request.rp.id);
-        Ok(request
-            .exclude_list
-            .iter()
-            .any(|id| self.find(&rp, id).is_some()))
+        let shows = |found: Found| uv || self.protection(&rp, &found) != CredProtect::Required;
+        let mut ids = request.exclude_list.iter();
+        Ok(ids.any(|id| self.find(&rp, id).is_some_and(shows)))
     }
 
     /// Makes the credential that a person agreed to.
-    pub(super) fn create_credential(&mut self, request: Box<Request>) -> Result<Step, Status> {
+    pub(super) fn create_credential(
+        &mut self,
+        now: Instant,
+        checked: Box<Checked<Request>>,
+    ) -> Result<Step, Status> {
+        if checked.uv {
+            self.spend_token(now);
+        }
+        let request = &checked.request;
         let algorithm = self.choose_algorithm(&request.algorithms)?;
         if request.options.rk == Some(true) {
-            return self.create_discoverable(&request, algorithm);
+            return self.create_discoverable(&checked, algorithm);
         }
+        let cred_protect = self.cred_protect(&request.extensions)?;
+        let rp = RpIdHash::of(&request.rp.id);
         let sign_count = match self.take_count(CounterOf::Key) {
             Ok(count) => count,
-            Err(lease) => return lease.then(Next::MakeCredential(request)),
+            Err(lease) => return lease.then(Next::MakeCredential(checked)),
         };
-        let rp = RpIdHash::of(&request.rp.id);
-        let (id, derived) = self
-            .state
-            .deriver
-            .create(&mut self.rng, &rp, algorithm, Origin::Ctap2);
-        let public_key = derived.private_key.public_key();
+        let (id, derived) =
+            self.state
+                .deriver
+                .create(&mut self.rng, &rp, algorithm, cred_protect, Origin::Ctap2);
         let new = NewCredential {
             id,
             algorithm,
-            private_key: &derived.private_key,
-            public_key: &public_key,
+            private_key: derived.private_key,
+            cred_random: derived.cred_random,
+            cred_blob: None,
             sign_count,
         };
-        Ok(Step::success(Some(self.attest(&request, &rp, &new))))
+        Ok(Step::success(Some(self.attest(&checked, &new)?)))
     }
 
     fn create_discoverable(
         &mut self,
-        request: &Request,
+        checked: &Checked<Request>,
         algorithm: Algorithm,
     ) -> Result<Step, Status> {
+        let request = &checked.request;
         let rp = RpIdHash::of(&request.rp.id);
         let mut set = ChangeSet::default();
         // Step 17: a new credential replaces the account's old one.
@@ -109,90 +159,110 @@ impl Authenticator {
         if let Some(old) = replaced {
             set.delete(Place::Credential(old.credential.id));
             set.delete(Place::CredentialCounter(old.credential.id));
-        } else if self.state.credentials.len()
-            >= usize::try_from(self.profile.max_discoverable_credentials).unwrap_or(usize::MAX)
-        {
+        } else if self.remaining_discoverable_credentials() == 0 {
             return Err(Status::KeyStoreFull);
         }
-        let private_key = PrivateKey::random(&mut self.rng);
-        let id = CredentialId::random(&mut self.rng);
+        let new = NewCredential {
+            id: CredentialId::random(&mut self.rng),
+            algorithm,
+            private_key: PrivateKey::random(algorithm, &mut self.rng),
+            cred_random: CredRandom::random(&mut self.rng),
+            cred_blob: self.blob_to_store(&request.extensions, true),
+            sign_count: if self.profile.backup_eligible {
+                0
+            } else {
+                REGISTRATION_COUNT
+            },
+        };
         let mut user = request.user.clone();
         user.name = user.name.map(truncated);
         user.display_name = user.display_name.map(truncated);
         set.put(Record::Credential(Box::new(Credential {
-            id,
+            id: new.id,
             rp_id: request.rp.id.clone(),
             rp_name: request.rp.name.clone().map(truncated),
             user,
             algorithm,
-            private_key: private_key.to_secret(),
+            private_key: KeyBytes::new(new.private_key.to_bytes()),
+            cred_protect: self.cred_protect(&request.extensions)?,
+            cred_random: new.cred_random.clone(),
+            cred_blob: new.cred_blob.clone(),
             sequence: self.state.credentials.next_sequence(),
         })));
         set.put(Record::CredentialCounter {
-            id,
+            id: new.id,
             ceiling: COUNTER_LEASE,
         });
-        let public_key = private_key.public_key();
-        let new = NewCredential {
-            id,
-            algorithm,
-            private_key: &private_key,
-            public_key: &public_key,
-            sign_count: REGISTRATION_COUNT,
-        };
-        let body = self.attest(request, &rp, &new);
+        let body = self.attest(checked, &new)?;
         let response = crate::wire::response(Ok(Some(body)));
         Ok(Step::Commit(set, Next::Respond(response)))
     }
 
     /// Packed self attestation, or none where the platform asks for that first (CTAP 2.2 §6.1.2).
-    fn attest(&self, request: &Request, rp: &RpIdHash, new: &NewCredential<'_>) -> Vec<u8> {
+    fn attest(
+        &mut self,
+        checked: &Checked<Request>,
+        new: &NewCredential,
+    ) -> Result<Vec<u8>, Status> {
+        let request = &checked.request;
+        let blob_stored = new.cred_blob.is_some();
+        let extensions = self.make_outputs(
+            &request.extensions,
+            &request.rp.id,
+            blob_stored,
+            &new.cred_random,
+            checked.uv,
+        )?;
         let auth_data = AuthData {
-            rp_id_hash: rp,
-            flags: Flags { user_present: true },
+            rp_id_hash: &RpIdHash::of(&request.rp.id),
+            flags: self.flags(true, checked.uv),
             sign_count: new.sign_count,
             attested: Some(Attested {
                 aaguid: &self.profile.aaguid,
                 id: &new.id,
                 algorithm: new.algorithm,
-                public_key: new.public_key,
+                public_key: &new.private_key.public_key(),
             }),
+            extensions: &extensions,
         }
         .emit();
-        let none_first = request
-            .attestation_formats_preference
-            .iter()
-            .find(|format| ["none", "packed"].contains(&format.as_str()))
-            .is_some_and(|format| format == "none");
-        let statement = if none_first {
+        let mut formats = request.attestation_formats_preference.iter();
+        let first = formats.find(|format| ["none", "packed"].contains(&format.as_str()));
+        let statement = if first.is_some_and(|format| format == "none") {
             Statement::None
         } else {
+            let signed: [&[u8]; 2] = [&auth_data, &request.client_data_hash];
             Statement::PackedSelf {
                 algorithm: new.algorithm.cose(),
-                signature: new
-                    .private_key
-                    .sign(&[&auth_data, &request.client_data_hash]),
+                signature: new.private_key.sign(&signed),
             }
         };
-        Response {
+        Ok(Response {
             auth_data,
             statement,
         }
-        .emit()
+        .emit())
     }
 }
 
 /// A credential as its registration describes it.
-struct NewCredential<'a> {
+struct NewCredential {
     id: CredentialId,
     algorithm: Algorithm,
-    private_key: &'a PrivateKey,
-    public_key: &'a PublicKey,
+    private_key: PrivateKey,
+    cred_random: CredRandom,
+    cred_blob: Option<Vec<u8>>,
     sign_count: u32,
 }
 
-/// The name of the account for a person to read.
-fn account(request: &Request) -> Option<String> {
+fn prompt(request: &Request, operation: Operation) -> Prompt {
     let user = &request.user;
-    user.name.clone().or_else(|| user.display_name.clone())
+    let account = user.name.clone().or_else(|| user.display_name.clone());
+    Prompt {
+        operation,
+        rp_id: Some(request.rp.id.clone()),
+        rp_id_hash: Some(RpIdHash::of(&request.rp.id)),
+        // A choice of key concerns no account.
+        account: account.filter(|_| operation != Operation::Select),
+    }
 }

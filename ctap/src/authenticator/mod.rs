@@ -4,6 +4,10 @@
 //! a change set to become durable, and what comes next is data in [`Next`]. Deliberately absent:
 //! byte offsets and CBOR keys (`wire`, `u2f`), packets and keepalives (`hid`).
 
+mod client_pin;
+mod config;
+mod credential_management;
+mod extension;
 mod get_assertion;
 mod make_credential;
 mod presence;
@@ -11,6 +15,7 @@ mod reset;
 #[cfg(test)]
 mod tests;
 mod u2f;
+mod verification;
 
 use std::collections::VecDeque;
 
@@ -19,6 +24,7 @@ use crate::{
     crypto::Rng,
     event::{CommitFailed, CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn},
     hid::MessageKind,
+    pin::PinState,
     profile::Profile,
     state::{ChangeSet, Counter, KeyState, Record},
     status::Status,
@@ -45,13 +51,28 @@ enum CounterOf {
     Credential(CredentialId),
 }
 
+/// A request whose caller's right to it was checked.
+struct Checked<R> {
+    request: R,
+    /// Whether a person was verified for it.
+    uv: bool,
+}
+
+/// A command that goes on in later ones.
+enum Stateful {
+    Assertions(get_assertion::Enumeration),
+    Management(credential_management::Remaining),
+}
+
 /// What a command does next, once what it waits for has come.
 enum Next {
     Respond(Vec<u8>),
     Refuse(Status),
-    MakeCredential(Box<wire::make_credential::Request>),
-    GetAssertion(Box<wire::get_assertion::Request>),
+    MakeCredential(Box<Checked<wire::make_credential::Request>>),
+    GetAssertion(Box<Checked<wire::get_assertion::Request>>),
     GetNextAssertion,
+    ComparePin(Box<client_pin::Attempt>),
+    IssueToken(Box<client_pin::Issue>),
     Reset,
     U2f(Box<u2f_wire::Authenticate>),
 }
@@ -66,6 +87,8 @@ impl Next {
             | Self::MakeCredential(_)
             | Self::GetAssertion(_)
             | Self::GetNextAssertion
+            | Self::ComparePin(_)
+            | Self::IssueToken(_)
             | Self::Reset => wire::response(Err(Status::Other)),
         }
     }
@@ -112,7 +135,9 @@ pub(crate) struct Authenticator {
     waiting: Option<Waiting>,
     /// A command that came while a change set of a client that left was on its way.
     deferred: Option<(MessageKind, Vec<u8>)>,
-    enumeration: Option<get_assertion::Enumeration>,
+    /// Whose enumeration is under way, and which.
+    stateful: Option<(Client, Stateful)>,
+    pin: PinState,
     latch: Latch,
     /// A commit failed: nothing is decided on a state that may not be what is stored.
     fenced: bool,
@@ -122,8 +147,9 @@ pub(crate) struct Authenticator {
 }
 
 impl Authenticator {
-    pub(crate) fn new(profile: Profile, state: KeyState, rng: Rng) -> Self {
+    pub(crate) fn new(profile: Profile, state: KeyState, mut rng: Rng) -> Self {
         Self {
+            pin: PinState::new(&mut rng),
             profile,
             state,
             rng,
@@ -131,7 +157,7 @@ impl Authenticator {
             client: Client(0),
             waiting: None,
             deferred: None,
-            enumeration: None,
+            stateful: None,
             latch: Latch::default(),
             fenced: false,
             last_id: 0,
@@ -144,8 +170,11 @@ impl Authenticator {
     pub(crate) fn handle_power(&mut self, powered_on_at: Option<Instant>) {
         self.handle_abort();
         self.withdraw_latch(Withdrawn::HostGone);
-        self.enumeration = None;
+        self.stateful = None;
         self.powered_on_at = powered_on_at;
+        if powered_on_at.is_some() {
+            self.pin = PinState::new(&mut self.rng);
+        }
     }
 
     /// A whole message from a client. The last one's response has been taken.
@@ -179,20 +208,23 @@ impl Authenticator {
         if payload.len() > usize::from(self.profile.max_msg_size) {
             return Err(Status::RequestTooLarge);
         }
-        let request = Request::parse(payload)?;
-        // §6.3: only the next getNextAssertion of the same client goes on with an enumeration.
-        if !matches!(request, Request::GetNextAssertion) {
-            self.end_enumeration_of(self.client);
+        if !payload.first().is_some_and(|command| self.offers(*command)) {
+            return Err(Status::InvalidCommand);
         }
+        let request = Request::parse(payload)?;
+        self.end_other_enumerations(&request);
         if self.fenced && !matches!(request, Request::GetInfo) {
             return Err(Status::Other);
         }
         match request {
-            Request::MakeCredential(request) => self.make_credential(request),
-            Request::GetAssertion(request) => self.get_assertion(now, request),
+            Request::MakeCredential(request) => self.make_credential(now, *request),
+            Request::GetAssertion(request) => self.get_assertion(now, *request),
             Request::GetInfo => Ok(Step::success(Some(self.info()))),
+            Request::ClientPin(request) => self.client_pin(*request),
             Request::Reset => self.reset(now),
             Request::GetNextAssertion => self.get_next_assertion(now),
+            Request::CredentialManagement(request) => self.credential_management(now, request),
+            Request::Config(request) => self.config(now, request),
             Request::Selection => Ok(Step::AskPresence(
                 Prompt {
                     operation: Operation::Select,
@@ -205,14 +237,46 @@ impl Authenticator {
         }
     }
 
+    /// Whether the profile has this command: what it does not offer is unknown, whatever follows.
+    fn offers(&self, command: u8) -> bool {
+        let profile = &self.profile;
+        match command {
+            // hmac-secret needs key agreement of a key that has no PIN, too.
+            0x06 => profile.client_pin || !profile.pin_protocols.is_empty(),
+            0x0a | 0x41 => profile.cred_mgmt,
+            0x0d => profile.authnr_cfg,
+            _ => true,
+        }
+    }
+
+    /// Of one client's stateful commands only the next of the same kind goes on (§6, §6.3);
+    /// another client's commands leave them alone.
+    fn end_other_enumerations(&mut self, request: &Request) {
+        let goes_on = |stateful: &Stateful| match stateful {
+            Stateful::Assertions(_) => matches!(request, Request::GetNextAssertion),
+            Stateful::Management(_) => matches!(request, Request::CredentialManagement(_)),
+        };
+        let client = self.client;
+        self.stateful
+            .take_if(|(whose, stateful)| *whose == client && !goes_on(stateful));
+    }
+
     fn info(&self) -> Vec<u8> {
-        let room = u64::from(self.profile.max_discoverable_credentials);
-        let used = u64::try_from(self.state.credentials.len()).unwrap_or(u64::MAX);
         let response = wire::get_info::Response {
             profile: &self.profile,
-            remaining_discoverable_credentials: room.saturating_sub(used),
+            pin_is_set: self.is_protected(),
+            always_uv: self.always_uv(),
+            min_pin_length: self.min_pin_length(),
+            force_pin_change: self.state.config.force_pin_change,
+            remaining_discoverable_credentials: self.remaining_discoverable_credentials(),
         };
         response.emit()
+    }
+
+    fn remaining_discoverable_credentials(&self) -> u64 {
+        let room = u64::from(self.profile.max_discoverable_credentials);
+        let used = u64::try_from(self.state.credentials.len()).unwrap_or(u64::MAX);
+        room.saturating_sub(used)
     }
 
     /// Goes on with what a touch or a commit was waited for.
@@ -220,9 +284,11 @@ impl Authenticator {
         match next {
             Next::Respond(response) => Ok(Step::Respond(response)),
             Next::Refuse(status) => Err(status),
-            Next::MakeCredential(request) => self.create_credential(request),
+            Next::MakeCredential(checked) => self.create_credential(now, checked),
             Next::GetAssertion(request) => self.assert(now, request),
             Next::GetNextAssertion => self.get_next_assertion(now),
+            Next::ComparePin(attempt) => self.compare_pin(*attempt),
+            Next::IssueToken(issue) => Ok(self.issue_token(now, &issue)),
             Next::Reset => Ok(self.erase()),
             Next::U2f(request) => Ok(self.authenticate(*request)),
         }
@@ -294,7 +360,7 @@ impl Authenticator {
             }
             Err(CommitFailed) => {
                 self.fenced = true;
-                self.enumeration = None;
+                self.stateful = None;
                 next.map(|next| Ok(Step::Respond(next.failure())))
             }
         };
@@ -311,7 +377,7 @@ impl Authenticator {
     /// The state read again from what is durable, after a commit that failed.
     pub(crate) fn handle_restored(&mut self, state: KeyState) {
         self.state = state;
-        self.enumeration = None;
+        self.stateful = None;
         self.fenced = false;
     }
 
@@ -379,6 +445,10 @@ impl Authenticator {
 
     /// A counter's next value, or the lease to make durable before there is one.
     fn take_count(&mut self, of: CounterOf) -> Result<u32, LeaseNeeded> {
+        // A credential that may be copied has no counter that all copies could share.
+        if self.profile.backup_eligible {
+            return Ok(0);
+        }
         let counter = self.counter_mut(of).ok_or(LeaseNeeded(None))?;
         if let Some(count) = counter.take() {
             return Ok(count);

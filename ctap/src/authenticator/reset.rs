@@ -4,6 +4,7 @@ use super::{Authenticator, Next, Step};
 use crate::{
     crypto::Secret,
     event::{Operation, Prompt},
+    pin::PinState,
     state::{ChangeSet, Place, Record},
     status::Status,
     time::Instant,
@@ -37,6 +38,11 @@ impl Authenticator {
             set.delete(Place::Credential(*id));
             set.delete(Place::CredentialCounter(*id));
         }
+        for place in [Place::Pin, Place::PinRetries, Place::Config] {
+            set.delete(place);
+        }
+        self.pin = PinState::new(&mut self.rng);
+        self.stateful = None;
         set.put(Record::Master(Secret::random(&mut self.rng)));
         Step::Commit(set, Next::Respond(crate::wire::response(Ok(None))))
     }

@@ -2,7 +2,7 @@
 
 use super::{Authenticator, Next, Step, get_assertion::Found, presence::Poll};
 use crate::{
-    credential::{Algorithm, Origin, RpIdHash},
+    credential::{Algorithm, CredProtect, Origin, RpIdHash},
     crypto::sha256,
     event::{Operation, Prompt},
     time::Instant,
@@ -20,6 +20,9 @@ impl Authenticator {
         };
         if self.fenced && request != Request::Version {
             return Step::Respond(StatusWord::Unknown.emit());
+        }
+        if self.always_uv() && request != Request::Version {
+            return Step::Respond(StatusWord::CommandNotAllowed.emit());
         }
         match request {
             Request::Version => Step::Respond(version_response()),
@@ -81,26 +84,33 @@ impl Authenticator {
         }
     }
 
-    /// U2F knows ES256 only.
+    /// U2F knows ES256 only, and no user verification: a credential that requires it is none of
+    /// its handles (CTAP 2.1 §12.1).
     fn find_es256(&self, application: &RpIdHash, key_handle: &[u8]) -> Option<Found> {
         let found = self.find(application, key_handle)?;
-        let algorithm = match &found {
-            Found::Derived(_, derived) => derived.algorithm,
+        let (algorithm, cred_protect) = match &found {
+            Found::Derived(_, derived) => (derived.algorithm, derived.cred_protect),
             Found::Stored(id) => {
                 let stored = self.state.credentials.get(application, id)?;
-                stored.credential.algorithm
+                (stored.credential.algorithm, stored.credential.cred_protect)
             }
         };
-        (algorithm == Algorithm::Es256).then_some(found)
+        let usable = algorithm == Algorithm::Es256 && cred_protect != CredProtect::Required;
+        usable.then_some(found)
     }
 
     fn register(&mut self, request: &Register) -> Step {
         let application = &request.application;
-        let (id, derived) =
-            self.state
-                .deriver
-                .create(&mut self.rng, application, Algorithm::Es256, Origin::U2f);
-        let public_key = derived.private_key.public_key().to_sec1();
+        let (id, derived) = self.state.deriver.create(
+            &mut self.rng,
+            application,
+            Algorithm::Es256,
+            CredProtect::default(),
+            Origin::U2f,
+        );
+        let Some(public_key) = derived.private_key.public_key().to_sec1() else {
+            return Step::Respond(StatusWord::Unknown.emit());
+        };
         let attestation = &self.state.attestation;
         let signature = attestation.sign(&[
             &[0],

@@ -10,7 +10,7 @@ use std::fmt;
 use rand_core::Rng as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Algorithm, RpIdHash};
+use super::{Algorithm, CredProtect, CredRandom, RpIdHash};
 use crate::crypto::{Expander, PrivateKey, Rng, Sealer, Secret};
 
 /// Length of every credential id and key handle, in bytes: what Windows takes at most.
@@ -20,8 +20,6 @@ const PAYLOAD_LEN: usize = 24;
 
 /// The only layout of the sealed payload so far.
 const VERSION: u8 = 1;
-/// userVerificationOptional, the level of a credential that asked for none (CTAP 2.1 §12.1).
-const CRED_PROTECT_OPTIONAL: u8 = 1;
 /// Flag: made by U2F_REGISTER.
 const FLAG_U2F: u8 = 0x01;
 
@@ -78,30 +76,38 @@ pub(crate) enum Origin {
 /// A non-discoverable credential, brought back from its id.
 pub(crate) struct Derived {
     pub(crate) algorithm: Algorithm,
+    pub(crate) cred_protect: CredProtect,
     pub(crate) private_key: PrivateKey,
+    pub(crate) cred_random: CredRandom,
 }
 
 /// Makes and recognises non-discoverable credentials of one master secret.
 pub(crate) struct Deriver {
     sealer: Sealer,
     keys: Expander,
+    cred_random_with_uv: Expander,
+    cred_random_without_uv: Expander,
 }
 
 impl Deriver {
     pub(crate) fn new(master: &Secret) -> Self {
         let expander = Expander::new(master);
+        let derived = |label: &[u8]| Expander::new(&expander.expand(&[label]));
         Self {
             sealer: Sealer::new(&expander.expand(&[b"roamkey credential id seal v1"])),
-            keys: Expander::new(&expander.expand(&[b"roamkey credential private key v1"])),
+            keys: derived(b"roamkey credential private key v1"),
+            cred_random_with_uv: derived(b"roamkey CredRandomWithUV v1"),
+            cred_random_without_uv: derived(b"roamkey CredRandomWithoutUV v1"),
         }
     }
 
-    /// A new credential for the RP. Only ES256 keys can be derived so far.
+    /// A new credential for the RP.
     pub(crate) fn create(
         &self,
         rng: &mut Rng,
         rp_id_hash: &RpIdHash,
         algorithm: Algorithm,
+        cred_protect: CredProtect,
         origin: Origin,
     ) -> (CredentialId, Derived) {
         let mut nonce = [0; NONCE_LEN];
@@ -113,17 +119,14 @@ impl Deriver {
         };
         let mut payload = [0; PAYLOAD_LEN];
         if let Some(head) = payload.first_chunk_mut() {
-            *head = [VERSION, a0, a1, a2, a3, CRED_PROTECT_OPTIONAL, flags];
+            *head = [VERSION, a0, a1, a2, a3, cred_protect.level(), flags];
         }
         let sealed = self.sealer.seal(&nonce, &payload, &rp_id_hash.0);
         let mut id = [0; CREDENTIAL_ID_LEN];
         for (to, from) in id.iter_mut().zip(nonce.iter().chain(&sealed)) {
             *to = *from;
         }
-        let derived = Derived {
-            algorithm,
-            private_key: self.private_key(&nonce, rp_id_hash),
-        };
+        let derived = self.derive(&nonce, rp_id_hash, algorithm, cred_protect);
         (CredentialId(id), derived)
     }
 
@@ -131,17 +134,30 @@ impl Deriver {
     pub(crate) fn open(&self, id: &CredentialId, rp_id_hash: &RpIdHash) -> Option<Derived> {
         let (nonce, sealed) = id.0.split_first_chunk::<NONCE_LEN>()?;
         let payload = self.sealer.open(nonce, sealed, &rp_id_hash.0)?;
-        let [VERSION, a0, a1, a2, a3, _cred_protect, _flags, ..] = *payload.as_slice() else {
+        let [VERSION, a0, a1, a2, a3, level, _flags, ..] = *payload.as_slice() else {
             return None;
         };
         let algorithm = Algorithm::from_cose(i32::from_be_bytes([a0, a1, a2, a3]).into())?;
-        Some(Derived {
-            algorithm,
-            private_key: self.private_key(nonce, rp_id_hash),
-        })
+        let cred_protect = CredProtect::from_level(level.into())?;
+        Some(self.derive(nonce, rp_id_hash, algorithm, cred_protect))
     }
 
-    fn private_key(&self, nonce: &[u8; NONCE_LEN], rp_id_hash: &RpIdHash) -> PrivateKey {
-        PrivateKey::derive(&self.keys, &[nonce, &rp_id_hash.0])
+    fn derive(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        rp_id_hash: &RpIdHash,
+        algorithm: Algorithm,
+        cred_protect: CredProtect,
+    ) -> Derived {
+        let parts: [&[u8]; 2] = [nonce, &rp_id_hash.0];
+        Derived {
+            algorithm,
+            cred_protect,
+            private_key: PrivateKey::derive(algorithm, &self.keys, &parts),
+            cred_random: CredRandom {
+                with_uv: self.cred_random_with_uv.expand(&parts),
+                without_uv: self.cred_random_without_uv.expand(&parts),
+            },
+        }
     }
 }

@@ -7,7 +7,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::{Secret, sha256};
+use crate::crypto::{KeyBytes, Rng, Secret, sha256};
 pub use id::{CREDENTIAL_ID_LEN, CredentialId};
 pub(crate) use id::{Derived, Deriver, Origin};
 pub(crate) use store::Store;
@@ -33,6 +33,12 @@ impl RpIdHash {
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256: COSE -7.
     Es256,
+    /// EdDSA on Ed25519: COSE -8.
+    EdDsa,
+    /// ECDSA on P-384 with SHA-384: COSE -35.
+    Es384,
+    /// ECDSA on secp256k1 with SHA-256: COSE -47.
+    Es256k,
 }
 
 impl Algorithm {
@@ -40,6 +46,9 @@ impl Algorithm {
     pub const fn cose(self) -> i32 {
         match self {
             Self::Es256 => -7,
+            Self::EdDsa => -8,
+            Self::Es384 => -35,
+            Self::Es256k => -47,
         }
     }
 
@@ -47,7 +56,61 @@ impl Algorithm {
     pub const fn from_cose(number: i64) -> Option<Self> {
         match number {
             -7 => Some(Self::Es256),
+            -8 => Some(Self::EdDsa),
+            -35 => Some(Self::Es384),
+            -47 => Some(Self::Es256k),
             _ => None,
+        }
+    }
+}
+
+/// The level of credProtect (CTAP 2.1 §12.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CredProtect {
+    /// 1, userVerificationOptional.
+    #[default]
+    Optional,
+    /// 2, userVerificationOptionalWithCredentialIDList.
+    OptionalWithList,
+    /// 3, userVerificationRequired.
+    Required,
+}
+
+impl CredProtect {
+    /// The number on the wire.
+    pub const fn level(self) -> u8 {
+        match self {
+            Self::Optional => 1,
+            Self::OptionalWithList => 2,
+            Self::Required => 3,
+        }
+    }
+
+    /// The level of a number; `None` for one that is none.
+    pub const fn from_level(level: u64) -> Option<Self> {
+        match level {
+            1 => Some(Self::Optional),
+            2 => Some(Self::OptionalWithList),
+            3 => Some(Self::Required),
+            _ => None,
+        }
+    }
+}
+
+/// The two secrets of hmac-secret (CTAP 2.1 §12.5).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredRandom {
+    /// CredRandomWithUV.
+    pub with_uv: Secret,
+    /// CredRandomWithoutUV.
+    pub without_uv: Secret,
+}
+
+impl CredRandom {
+    pub(crate) fn random(rng: &mut Rng) -> Self {
+        Self {
+            with_uv: Secret::random(rng),
+            without_uv: Secret::random(rng),
         }
     }
 }
@@ -77,8 +140,15 @@ pub struct Credential {
     pub user: User,
     /// What it signs with.
     pub algorithm: Algorithm,
-    /// Its private key: for ES256 the scalar, big-endian.
-    pub private_key: Secret,
+    /// Its private key: the scalar, big-endian, or the seed of RFC 8032.
+    pub private_key: KeyBytes,
+    /// Who may use and see it.
+    pub cred_protect: CredProtect,
+    /// What hmac-secret computes with.
+    pub cred_random: CredRandom,
+    /// What the RP stored in it (CTAP 2.1 §12.2).
+    #[serde(with = "serde_bytes")]
+    pub cred_blob: Option<Vec<u8>>,
     /// Rises from one credential of this key to the next: assertions name the newest first.
     pub sequence: u64,
 }

@@ -1,6 +1,6 @@
 //! The discoverable credentials of a key in memory, found by RP.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{Credential, CredentialId, RpIdHash};
 use crate::state::Counter;
@@ -48,6 +48,24 @@ impl Store {
     pub(crate) fn find_user(&self, rp: &RpIdHash, user_id: &[u8]) -> Option<&Stored> {
         self.of_rp(rp)
             .find(|stored| stored.credential.user.id == user_id)
+    }
+
+    /// The RPs that have credentials.
+    pub(crate) fn rps(&self) -> impl Iterator<Item = RpIdHash> {
+        self.by_rp.keys().copied()
+    }
+
+    /// Whose credential an id is.
+    pub(crate) fn rp_of(&self, id: &CredentialId) -> Option<RpIdHash> {
+        self.rp_of.get(id).copied()
+    }
+
+    /// The RP's credentials, the newest first.
+    pub(crate) fn newest_first(&self, rp: &RpIdHash) -> Vec<CredentialId> {
+        let mut stored: Vec<_> = self.of_rp(rp).collect();
+        stored.sort_by_key(|stored| Reverse(stored.credential.sequence));
+        let ids = stored.into_iter().map(|stored| stored.credential.id);
+        ids.collect()
     }
 
     /// The RP's credentials, in no order that means anything.

@@ -8,8 +8,17 @@ fn derived_credential_comes_back_for_its_rp_only() {
     let mut rng = Rng::from_seed([1; 32]);
     let deriver = Deriver::new(&Secret::random(&mut rng));
     let rp = RpIdHash::of("example.com");
-    let (id, made) = deriver.create(&mut rng, &rp, Algorithm::Es256, Origin::Ctap2);
+    let (id, made) = deriver.create(
+        &mut rng,
+        &rp,
+        Algorithm::Es256,
+        CredProtect::Required,
+        Origin::Ctap2,
+    );
     let found = deriver.open(&id, &rp).unwrap();
+    assert_eq!(found.cred_protect, CredProtect::Required);
+    assert!(found.cred_random == made.cred_random);
+    assert!(found.cred_random.with_uv != found.cred_random.without_uv);
     assert_eq!(
         found.private_key.public_key().to_sec1(),
         made.private_key.public_key().to_sec1()
@@ -24,7 +33,13 @@ fn any_flipped_bit_makes_an_id_unknown() {
     let mut rng = Rng::from_seed([2; 32]);
     let deriver = Deriver::new(&Secret::random(&mut rng));
     let rp = RpIdHash::of("example.com");
-    let (id, _) = deriver.create(&mut rng, &rp, Algorithm::Es256, Origin::U2f);
+    let (id, _) = deriver.create(
+        &mut rng,
+        &rp,
+        Algorithm::Es256,
+        CredProtect::default(),
+        Origin::U2f,
+    );
     for bit in 0..64 * 8 {
         let mut bytes = *id.as_bytes();
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -40,4 +55,31 @@ fn long_name_is_cut_at_a_character() {
     let name = "b".repeat(64);
     assert_eq!(truncated(name.clone()), name);
     assert_eq!(truncated(String::new()), "");
+}
+
+#[test]
+fn each_algorithm_is_derived_again_from_its_id() {
+    let mut rng = Rng::from_seed([3; 32]);
+    let deriver = Deriver::new(&Secret::random(&mut rng));
+    let rp = RpIdHash::of("example.com");
+    for algorithm in [
+        Algorithm::Es256,
+        Algorithm::EdDsa,
+        Algorithm::Es384,
+        Algorithm::Es256k,
+    ] {
+        let (id, made) = deriver.create(
+            &mut rng,
+            &rp,
+            algorithm,
+            CredProtect::default(),
+            Origin::Ctap2,
+        );
+        let found = deriver.open(&id, &rp).unwrap();
+        assert_eq!(found.algorithm, algorithm);
+        assert_eq!(
+            found.private_key.public_key(),
+            made.private_key.public_key()
+        );
+    }
 }

@@ -2,15 +2,16 @@
 //!
 //! Deliberately absent: OS randomness. Whoever needs random bytes passes the injected CSPRNG.
 
-mod es256;
+mod key;
 mod secret;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use es256::{PrivateKey, PublicKey};
+pub(crate) use key::{PrivateKey, PublicKey};
 pub(crate) use secret::{Expander, Sealer};
-pub use secret::{Rng, Secret};
+pub use secret::{KeyBytes, Rng, Secret};
 
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 (FIPS 180-4) over `parts` one after the other.
@@ -20,4 +21,16 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
         hasher.update(part);
     }
     hasher.finalize().into()
+}
+
+/// HMAC-SHA-256 (RFC 2104) over `parts` one after the other.
+pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC takes keys of every length.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return [0; 32];
+    };
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
 }

@@ -9,7 +9,7 @@ use rand_core::Rng as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::ZeroizeOnDrop;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// The CSPRNG that a device is given: the same seed gives the same bytes.
 pub type Rng = rand_chacha::ChaCha20Rng;
@@ -59,6 +59,44 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// Private key bytes of whatever length an algorithm has: wiped, compared in constant time, never
+/// shown.
+///
+/// `Serialize` hands the bytes out, for a vault that seals them.
+#[derive(Clone)]
+pub struct KeyBytes(Zeroizing<Vec<u8>>);
+
+impl KeyBytes {
+    pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq for KeyBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl Eq for KeyBytes {}
+
+impl Serialize for KeyBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
+        Ok(Self(Zeroizing::new(bytes.into_vec())))
+    }
+}
+
 /// HKDF-SHA-256 (RFC 5869) with the extraction done once.
 #[derive(Clone)]
 pub(crate) struct Expander(Hkdf<Sha256>);
@@ -71,11 +109,16 @@ impl Expander {
 
     /// 32 bytes for the information `parts`, which the caller keeps unambiguous by fixed lengths.
     pub(crate) fn expand(&self, parts: &[&[u8]]) -> Secret {
-        let mut bytes = [0; 32];
-        // RFC 5869 refuses only more than 255 blocks; this is one.
-        let expanded = self.0.expand_multi_info(parts, &mut bytes);
+        let mut secret = Secret([0; 32]);
+        self.expand_into(parts, &mut secret.0);
+        secret
+    }
+
+    /// Fills `to`, which is 255 * 32 bytes at most.
+    pub(crate) fn expand_into(&self, parts: &[&[u8]], to: &mut [u8]) {
+        // RFC 5869 refuses nothing but a longer output.
+        let expanded = self.0.expand_multi_info(parts, to);
         debug_assert!(expanded.is_ok());
-        Secret(bytes)
     }
 }
 

@@ -30,8 +30,9 @@ const MAX_LOCK_S: u8 = 10;
 const MAX_QUEUED: usize = 64;
 /// CTAPHID protocol version in the INIT response.
 const PROTOCOL_VERSION: u8 = 2;
-/// CAPABILITY_WINK and CAPABILITY_CBOR; CAPABILITY_NMSG is the profile's.
-const CAPABILITIES: u8 = 0x01 | 0x04;
+/// Capability flags of the INIT response (§11.2.9.1.3).
+const CAPABILITY_WINK: u8 = 0x01;
+const CAPABILITY_CBOR: u8 = 0x04;
 const CAPABILITY_NMSG: u8 = 0x08;
 
 /// Error codes of CTAPHID_ERROR (§11.2.9.1.7).
@@ -54,6 +55,8 @@ pub(crate) struct Identity {
     pub(crate) version: [u8; 3],
     /// Whether CTAPHID_MSG, that is U2F, is served.
     pub(crate) msg: bool,
+    /// Whether CTAPHID_CBOR, that is CTAP2, is served.
+    pub(crate) cbor: bool,
 }
 
 /// Why a keepalive is sent (§11.2.9.1.6).
@@ -197,12 +200,10 @@ impl Hid {
         payload.extend(granted.0.to_be_bytes());
         payload.push(PROTOCOL_VERSION);
         payload.extend(self.identity.version);
-        let nmsg = if self.identity.msg {
-            0
-        } else {
-            CAPABILITY_NMSG
-        };
-        payload.push(CAPABILITIES | nmsg);
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        let cbor = flag(self.identity.cbor, CAPABILITY_CBOR);
+        let nmsg = flag(!self.identity.msg, CAPABILITY_NMSG);
+        payload.push(CAPABILITY_WINK | cbor | nmsg);
         self.push(Outgoing::new(channel, command::INIT, payload));
         input
     }
@@ -284,7 +285,8 @@ impl Hid {
             return Err(HidError::ChannelBusy);
         }
         match command {
-            command::PING | command::LOCK | command::WINK | command::CBOR => {}
+            command::PING | command::LOCK | command::WINK => {}
+            command::CBOR if self.identity.cbor => {}
             command::MSG if self.identity.msg => {}
             _ => return Err(HidError::InvalidCommand),
         }

@@ -3,6 +3,7 @@ use super::*;
 const IDENTITY: Identity = Identity {
     version: [1, 2, 3],
     msg: true,
+    cbor: true,
 };
 
 fn at(ms: u64) -> Instant {

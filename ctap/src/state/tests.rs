@@ -6,7 +6,11 @@ use x509_cert::{
 };
 
 use super::*;
-use crate::credential::{Algorithm, RpIdHash, User};
+use crate::{
+    credential::{Algorithm, CredProtect, CredRandom, RpIdHash, User},
+    crypto::KeyBytes,
+    pin::PinHash,
+};
 
 fn records(set: ChangeSet) -> Vec<Record> {
     set.into_iter()
@@ -35,7 +39,10 @@ fn credential(rng: &mut Rng) -> Credential {
             display_name: None,
         },
         algorithm: Algorithm::Es256,
-        private_key: Secret::random(rng),
+        private_key: KeyBytes::new(vec![7; 48].into()),
+        cred_protect: CredProtect::OptionalWithList,
+        cred_random: CredRandom::random(rng),
+        cred_blob: Some(vec![1, 2]),
         sequence: 0,
     }
 }
@@ -56,6 +63,17 @@ fn records_come_back_from_their_encoding() {
     let mut rng = Rng::from_seed([6; 32]);
     let mut all = created();
     all.extend(records(registration(&credential(&mut rng))));
+    all.push(Record::Pin(StoredPin {
+        hash: PinHash::of(b"1234"),
+        code_points: 4,
+    }));
+    all.push(Record::PinRetries(3));
+    all.push(Record::Config(Config {
+        always_uv: Some(true),
+        min_pin_length: Some(6),
+        min_pin_length_rp_ids: vec!["example.com".to_owned()],
+        force_pin_change: true,
+    }));
     for record in all {
         let mut bytes = Vec::new();
         ciborium::into_writer(&record, &mut bytes).unwrap();

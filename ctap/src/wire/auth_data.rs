@@ -2,7 +2,7 @@
 
 use ciborium::Value;
 
-use super::cbor;
+use super::{cbor, extension::Outputs};
 use crate::{
     credential::{Algorithm, CredentialId, RpIdHash},
     crypto::PublicKey,
@@ -13,16 +13,34 @@ use crate::{
 pub(crate) struct Flags {
     /// UP: a person was there.
     pub(crate) user_present: bool,
+    /// UV: the person was verified.
+    pub(crate) user_verified: bool,
+    /// BE: the credential may be copied.
+    pub(crate) backup_eligible: bool,
+    /// BS: it has been.
+    pub(crate) backup_state: bool,
 }
 
 impl Flags {
     const UP: u8 = 0x01;
+    const UV: u8 = 0x04;
+    const BE: u8 = 0x08;
+    const BS: u8 = 0x10;
     const AT: u8 = 0x40;
+    const ED: u8 = 0x80;
 
-    fn emit(self, attested: bool) -> u8 {
-        let up = if self.user_present { Self::UP } else { 0 };
-        let at = if attested { Self::AT } else { 0 };
-        up | at
+    fn emit(self, attested: bool, extensions: bool) -> u8 {
+        [
+            (self.user_present, Self::UP),
+            (self.user_verified, Self::UV),
+            (self.backup_eligible, Self::BE),
+            (self.backup_state, Self::BS),
+            (attested, Self::AT),
+            (extensions, Self::ED),
+        ]
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .fold(0, |flags, (_, flag)| flags | flag)
     }
 }
 
@@ -40,12 +58,15 @@ pub(crate) struct AuthData<'a> {
     pub(crate) flags: Flags,
     pub(crate) sign_count: u32,
     pub(crate) attested: Option<Attested<'a>>,
+    pub(crate) extensions: &'a Outputs,
 }
 
 impl AuthData<'_> {
     pub(crate) fn emit(&self) -> Vec<u8> {
         let mut bytes = self.rp_id_hash.0.to_vec();
-        bytes.push(self.flags.emit(self.attested.is_some()));
+        let extensions = self.extensions.emit();
+        let flags = self.flags;
+        bytes.push(flags.emit(self.attested.is_some(), extensions.is_some()));
         bytes.extend(self.sign_count.to_be_bytes());
         if let Some(attested) = &self.attested {
             let id = attested.id.as_bytes();
@@ -57,19 +78,33 @@ impl AuthData<'_> {
                 attested.public_key,
             )));
         }
+        bytes.extend(extensions.unwrap_or_default());
         bytes
     }
 }
 
-/// COSE_Key (RFC 9053 §7.1).
+/// COSE_Key (RFC 9053 §7, RFC 8812 §3.1).
 pub(super) fn cose_key(algorithm: Algorithm, key: &PublicKey) -> Value {
-    match algorithm {
-        Algorithm::Es256 => cbor::int_map([
-            (1, Value::from(2)),                // kty: EC2
-            (3, Value::from(algorithm.cose())), // alg
-            (-1, Value::from(1)),               // crv: P-256
-            (-2, Value::Bytes(key.x.to_vec())),
-            (-3, Value::Bytes(key.y.to_vec())),
+    let curve = match algorithm {
+        Algorithm::Es256 => 1,
+        Algorithm::Es384 => 2,
+        Algorithm::EdDsa => 6,
+        Algorithm::Es256k => 8,
+    };
+    let alg = Value::from(algorithm.cose());
+    match key {
+        PublicKey::Ec2 { x, y } => cbor::int_map([
+            (1, Value::from(2)), // kty: EC2
+            (3, alg),
+            (-1, Value::from(curve)),
+            (-2, Value::Bytes(x.clone())),
+            (-3, Value::Bytes(y.clone())),
+        ]),
+        PublicKey::Okp { x } => cbor::int_map([
+            (1, Value::from(1)), // kty: OKP
+            (3, alg),
+            (-1, Value::from(curve)),
+            (-2, Value::Bytes(x.clone())),
         ]),
     }
 }

@@ -132,6 +132,17 @@ pub(super) fn text_map<const N: usize>(members: [(&str, Value); N]) -> Value {
     )
 }
 
+/// A map with text keys in whatever order: the canonical one is made here.
+pub(super) fn sorted_text_map(mut members: Vec<(&str, Value)>) -> Value {
+    members.sort_by_key(|(key, _)| (key.len(), *key));
+    Value::Map(
+        members
+            .into_iter()
+            .map(|(key, value)| (Value::from(key), value))
+            .collect(),
+    )
+}
+
 /// Encodes a value made here; writing to memory does not fail.
 pub(super) fn emit(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();

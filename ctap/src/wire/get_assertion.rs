@@ -2,7 +2,10 @@
 
 use ciborium::Value;
 
-use super::{Options, PUBLIC_KEY, PinUvAuth, cbor, client_data_hash, credential_ids};
+use super::{
+    Options, PUBLIC_KEY, PinUvAuth, cbor, client_data_hash, credential_ids, extension::GetInputs,
+    user_value,
+};
 use crate::{
     credential::{CredentialId, User},
     status::Status,
@@ -14,6 +17,7 @@ pub(crate) struct Request {
     pub(crate) client_data_hash: [u8; 32],
     /// `None` asks for discoverable credentials.
     pub(crate) allow_list: Option<Vec<Vec<u8>>>,
+    pub(crate) extensions: GetInputs,
     pub(crate) options: Options,
     pub(crate) pin_uv_auth: PinUvAuth,
 }
@@ -21,10 +25,13 @@ pub(crate) struct Request {
 impl Request {
     pub(super) fn parse(parameters: &[u8]) -> Result<Self, Status> {
         let mut members = cbor::Members::parse(parameters)?;
-        let request = Self {
+        Ok(Self {
             rp_id: members.required(0x01, cbor::text)?,
             client_data_hash: members.required(0x02, client_data_hash)?,
             allow_list: members.optional(0x03, credential_ids)?,
+            extensions: members
+                .optional(0x04, GetInputs::from_value)?
+                .unwrap_or_default(),
             options: members
                 .optional(0x05, Options::from_value)?
                 .unwrap_or_default(),
@@ -32,9 +39,7 @@ impl Request {
                 param: members.optional(0x06, cbor::bytes)?,
                 protocol: members.optional(0x07, cbor::unsigned)?,
             },
-        };
-        members.optional(0x04, super::ignored_extensions)?;
-        Ok(request)
+        })
     }
 }
 
@@ -43,9 +48,11 @@ pub(crate) struct Response<'a> {
     pub(crate) id: &'a CredentialId,
     pub(crate) auth_data: Vec<u8>,
     pub(crate) signature: Vec<u8>,
-    /// The account of a discoverable credential. Its names are not for a caller without user
-    /// verification (§6.2.2), so only the handle is sent.
+    /// The account of a discoverable credential.
     pub(crate) user: Option<&'a User>,
+    /// Whether its names are sent: only after user verification, and only where the platform has
+    /// several to choose from (§6.2.2); one alone would open an account picker for nothing.
+    pub(crate) user_names: bool,
     /// How many credentials there are, in the first response when there are several.
     pub(crate) number_of_credentials: Option<usize>,
 }
@@ -62,8 +69,7 @@ impl Response<'_> {
             (Value::from(0x03), Value::Bytes(self.signature)),
         ];
         if let Some(user) = self.user {
-            let user = cbor::text_map([("id", Value::Bytes(user.id.clone()))]);
-            members.push((Value::from(0x04), user));
+            members.push((Value::from(0x04), user_value(user, self.user_names)));
         }
         if let Some(number) = self.number_of_credentials {
             let number = u64::try_from(number).unwrap_or(u64::MAX);

@@ -3,11 +3,20 @@
 use ciborium::Value;
 
 use super::{PUBLIC_KEY, cbor};
-use crate::{credential::CREDENTIAL_ID_LEN, profile::Profile};
+use crate::{
+    credential::CREDENTIAL_ID_LEN,
+    profile::{Extension, Profile, Version},
+};
 
-/// What the platform gets: computed from what the key is and holds.
+/// What the platform gets: computed from what the key is and holds, so that nothing is promised
+/// that does not work.
 pub(crate) struct Response<'a> {
     pub(crate) profile: &'a Profile,
+    /// Whether a PIN is set.
+    pub(crate) pin_is_set: bool,
+    pub(crate) always_uv: bool,
+    pub(crate) min_pin_length: u8,
+    pub(crate) force_pin_change: bool,
     /// How many more discoverable credentials fit.
     pub(crate) remaining_discoverable_credentials: u64,
 }
@@ -15,31 +24,96 @@ pub(crate) struct Response<'a> {
 impl Response<'_> {
     pub(crate) fn emit(self) -> Vec<u8> {
         let profile = self.profile;
-        let versions = profile.versions.iter().map(|v| Value::from(v.as_str()));
+        let text = |texts: Vec<&str>| Value::Array(texts.into_iter().map(Value::from).collect());
+        let extensions: Vec<&str> = profile.extensions.iter().map(|e| e.as_str()).collect();
+        let protocols = profile.pin_protocols.iter().map(|p| p.number().into());
         let algorithms = profile.algorithms.iter().map(|algorithm| {
             cbor::text_map([
                 ("alg", Value::from(algorithm.cose())),
                 ("type", Value::from(PUBLIC_KEY)),
             ])
         });
-        let options = cbor::text_map([
-            ("rk", Value::from(true)),
-            ("up", Value::from(true)),
-            ("plat", Value::from(false)),
-        ]);
         let [major, minor, build] = profile.firmware_version;
         let firmware = u32::from_be_bytes([0, major, minor, build]);
-        cbor::emit(&cbor::int_map([
-            (0x01, Value::Array(versions.collect())),
-            (0x03, Value::Bytes(profile.aaguid.to_vec())),
-            (0x04, options),
-            (0x05, Value::from(profile.max_msg_size)),
-            (0x07, Value::from(profile.max_credential_count_in_list)),
-            (0x08, Value::from(CREDENTIAL_ID_LEN as u64)),
-            (0x09, Value::Array(vec![Value::from("usb")])),
-            (0x0a, Value::Array(algorithms.collect())),
-            (0x0e, Value::from(firmware)),
-            (0x14, Value::from(self.remaining_discoverable_credentials)),
-        ]))
+        let pin_rules = profile.client_pin && profile.versions.contains(&Version::Fido21);
+        let members: [(i64, bool, Value); 15] = [
+            (0x01, true, text(self.versions())),
+            (0x02, !extensions.is_empty(), text(extensions)),
+            (0x03, true, Value::Bytes(profile.aaguid.to_vec())),
+            (0x04, true, self.options()),
+            (0x05, true, Value::from(profile.max_msg_size)),
+            (
+                0x06,
+                !profile.pin_protocols.is_empty(),
+                Value::Array(protocols.collect()),
+            ),
+            (
+                0x07,
+                true,
+                Value::from(profile.max_credential_count_in_list),
+            ),
+            (0x08, true, Value::from(CREDENTIAL_ID_LEN as u64)),
+            (0x09, true, text(vec!["usb"])),
+            (0x0a, true, Value::Array(algorithms.collect())),
+            (0x0c, pin_rules, Value::from(self.force_pin_change)),
+            (0x0d, pin_rules, Value::from(self.min_pin_length)),
+            (0x0e, true, Value::from(firmware)),
+            (
+                0x0f,
+                profile.offers(Extension::CredBlob),
+                Value::from(profile.max_cred_blob_length),
+            ),
+            (
+                0x10,
+                profile.set_min_pin_length,
+                Value::from(profile.max_rp_ids_for_set_min_pin_length),
+            ),
+        ];
+        let mut members: Vec<_> = members
+            .into_iter()
+            .filter(|(_, present, _)| *present)
+            .map(|(key, _, value)| (Value::from(key), value))
+            .collect();
+        if profile.rk() {
+            let remaining = Value::from(self.remaining_discoverable_credentials);
+            members.push((Value::from(0x14), remaining));
+        }
+        cbor::emit(&Value::Map(members))
+    }
+
+    /// §7.2.4: alwaysUv without built-in verification takes U2F away.
+    fn versions(&self) -> Vec<&'static str> {
+        let served = |version: &&Version| !(self.always_uv && **version == Version::U2fV2);
+        let versions = self.profile.versions.iter().filter(served);
+        versions.map(|version| version.as_str()).collect()
+    }
+
+    fn options(&self) -> Value {
+        let profile = self.profile;
+        let mut options = vec![("plat", false), ("rk", profile.rk()), ("up", true)];
+        if profile.client_pin {
+            options.push(("clientPin", self.pin_is_set));
+        }
+        if profile.always_uv.is_some() {
+            options.push(("alwaysUv", self.always_uv));
+        }
+        if profile.versions.contains(&Version::Fido21) {
+            let uv_not_required = profile.make_cred_uv_not_rqd && !self.always_uv;
+            options.push(("makeCredUvNotRqd", uv_not_required));
+        }
+        let switched_on = [
+            ("authnrCfg", profile.authnr_cfg),
+            ("credMgmt", profile.cred_mgmt),
+            ("credentialMgmtPreview", profile.cred_mgmt),
+            ("pinUvAuthToken", profile.pin_uv_auth_token),
+            ("setMinPINLength", profile.set_min_pin_length),
+            (
+                "noMcGaPermissionsWithClientPin",
+                profile.no_mc_ga_permissions_with_client_pin,
+            ),
+        ];
+        options.extend(switched_on.into_iter().filter(|(_, on)| *on));
+        let options = options.into_iter();
+        cbor::sorted_text_map(options.map(|(name, value)| (name, value.into())).collect())
     }
 }

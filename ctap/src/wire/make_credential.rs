@@ -2,7 +2,10 @@
 
 use ciborium::Value;
 
-use super::{Options, PUBLIC_KEY, PinUvAuth, cbor, client_data_hash, credential_ids};
+use super::{
+    Options, PUBLIC_KEY, PinUvAuth, cbor, client_data_hash, credential_ids, extension::MakeInputs,
+    user,
+};
 use crate::{credential::User, status::Status};
 
 /// PublicKeyCredentialRpEntity.
@@ -19,6 +22,7 @@ pub(crate) struct Request {
     /// COSE numbers of the algorithms asked for, the platform's favourite first.
     pub(crate) algorithms: Vec<i64>,
     pub(crate) exclude_list: Vec<Vec<u8>>,
+    pub(crate) extensions: MakeInputs,
     pub(crate) options: Options,
     pub(crate) pin_uv_auth: PinUvAuth,
     pub(crate) enterprise_attestation: Option<u64>,
@@ -29,12 +33,15 @@ pub(crate) struct Request {
 impl Request {
     pub(super) fn parse(parameters: &[u8]) -> Result<Self, Status> {
         let mut members = cbor::Members::parse(parameters)?;
-        let request = Self {
+        Ok(Self {
             client_data_hash: members.required(0x01, client_data_hash)?,
             rp: members.required(0x02, rp)?,
             user: members.required(0x03, user)?,
             algorithms: members.required(0x04, algorithms)?,
             exclude_list: members.optional(0x05, credential_ids)?.unwrap_or_default(),
+            extensions: members
+                .optional(0x06, MakeInputs::from_value)?
+                .unwrap_or_default(),
             options: members
                 .optional(0x07, Options::from_value)?
                 .unwrap_or_default(),
@@ -46,9 +53,7 @@ impl Request {
             attestation_formats_preference: members
                 .optional(0x0b, |value| cbor::list(value, cbor::text))?
                 .unwrap_or_default(),
-        };
-        members.optional(0x06, super::ignored_extensions)?;
-        Ok(request)
+        })
     }
 }
 
@@ -57,16 +62,6 @@ fn rp(value: Value) -> Result<Rp, Status> {
     Ok(Rp {
         id: members.required("id", cbor::text)?,
         name: members.optional("name", cbor::text)?,
-    })
-}
-
-/// PublicKeyCredentialUserEntity.
-fn user(value: Value) -> Result<User, Status> {
-    let mut members = cbor::Members::from_value(value)?;
-    Ok(User {
-        id: members.required("id", cbor::bytes)?,
-        name: members.optional("name", cbor::text)?,
-        display_name: members.optional("displayName", cbor::text)?,
     })
 }
 

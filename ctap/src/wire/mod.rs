@@ -5,6 +5,10 @@
 
 mod auth_data;
 mod cbor;
+pub(crate) mod client_pin;
+pub(crate) mod config;
+pub(crate) mod credential_management;
+pub(crate) mod extension;
 pub(crate) mod get_assertion;
 pub(crate) mod get_info;
 pub(crate) mod make_credential;
@@ -14,7 +18,7 @@ mod tests;
 
 use ciborium::Value;
 
-use crate::status::Status;
+use crate::{credential::User, status::Status};
 pub(crate) use auth_data::{Attested, AuthData, Flags};
 
 /// Type of every credential (WebAuthn §5.8.2).
@@ -28,12 +32,18 @@ pub(crate) enum Request {
     GetAssertion(Box<get_assertion::Request>),
     /// 0x04 authenticatorGetInfo.
     GetInfo,
+    /// 0x06 authenticatorClientPIN.
+    ClientPin(Box<client_pin::Request>),
     /// 0x07 authenticatorReset.
     Reset,
     /// 0x08 authenticatorGetNextAssertion.
     GetNextAssertion,
+    /// 0x0A authenticatorCredentialManagement, or 0x41, its preview.
+    CredentialManagement(credential_management::Request),
     /// 0x0B authenticatorSelection.
     Selection,
+    /// 0x0D authenticatorConfig.
+    Config(config::Request),
 }
 
 impl Request {
@@ -50,9 +60,15 @@ impl Request {
             0x02 => get_assertion::Request::parse(parameters)
                 .map(|request| Self::GetAssertion(Box::new(request))),
             0x04 => bare(Self::GetInfo),
+            0x06 => client_pin::Request::parse(parameters)
+                .map(|request| Self::ClientPin(Box::new(request))),
             0x07 => bare(Self::Reset),
             0x08 => bare(Self::GetNextAssertion),
+            0x0a | 0x41 => {
+                credential_management::Request::parse(parameters).map(Self::CredentialManagement)
+            }
             0x0b => bare(Self::Selection),
+            0x0d => config::Request::parse(parameters).map(Self::Config),
             _ => Err(Status::InvalidCommand),
         }
     }
@@ -96,15 +112,44 @@ pub(crate) struct PinUvAuth {
     pub(crate) protocol: Option<u64>,
 }
 
+/// The id in a PublicKeyCredentialDescriptor; `None` for one of another type.
+fn descriptor(value: Value) -> Result<Option<Vec<u8>>, Status> {
+    let mut members = cbor::Members::from_value(value)?;
+    let id = members.required("id", cbor::bytes)?;
+    let kind = members.required("type", cbor::text)?;
+    Ok((kind == PUBLIC_KEY).then_some(id))
+}
+
 /// The ids in a list of PublicKeyCredentialDescriptor; descriptors of another type name none.
 fn credential_ids(value: Value) -> Result<Vec<Vec<u8>>, Status> {
-    let descriptors = cbor::list(value, |descriptor| {
-        let mut members = cbor::Members::from_value(descriptor)?;
-        let id = members.required("id", cbor::bytes)?;
-        let kind = members.required("type", cbor::text)?;
-        Ok((kind == PUBLIC_KEY).then_some(id))
-    })?;
+    let descriptors = cbor::list(value, descriptor)?;
     Ok(descriptors.into_iter().flatten().collect())
+}
+
+/// The id in a descriptor that must be one of a public key.
+fn credential_id(value: Value) -> Result<Vec<u8>, Status> {
+    descriptor(value)?.ok_or(Status::InvalidParameter)
+}
+
+/// PublicKeyCredentialUserEntity (WebAuthn §5.4.3).
+fn user(value: Value) -> Result<User, Status> {
+    let mut members = cbor::Members::from_value(value)?;
+    Ok(User {
+        id: members.required("id", cbor::bytes)?,
+        name: members.optional("name", cbor::text)?,
+        display_name: members.optional("displayName", cbor::text)?,
+    })
+}
+
+/// The same, with names only for a caller who may see them.
+fn user_value(user: &User, names: bool) -> Value {
+    let mut members = vec![("id", Value::Bytes(user.id.clone()))];
+    if names {
+        let name = |key, name: &Option<String>| name.clone().map(|name| (key, Value::from(name)));
+        members.extend(name("name", &user.name));
+        members.extend(name("displayName", &user.display_name));
+    }
+    cbor::sorted_text_map(members)
 }
 
 /// clientDataHash is a SHA-256.
@@ -112,9 +157,4 @@ fn client_data_hash(value: Value) -> Result<[u8; 32], Status> {
     cbor::bytes(value)?
         .try_into()
         .map_err(|_| Status::InvalidLength)
-}
-
-/// Extensions are a map; what this key does not offer is ignored (CTAP 2.1 §6.1.2).
-fn ignored_extensions(value: Value) -> Result<(), Status> {
-    cbor::Members::from_value(value).map(drop)
 }

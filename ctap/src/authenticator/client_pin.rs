@@ -1,0 +1,320 @@
+//! authenticatorClientPIN (CTAP 2.1 §6.5.5).
+//!
+//! A PIN attempt is lost before it is looked at and given back after: decrement, commit, compare,
+//! restore, commit, answer. Power may go at any point without giving an attempt away.
+
+use super::{Authenticator, Next, Step};
+use crate::{
+    credential::RpIdHash,
+    pin::{
+        MAX_PIN_LEN, PADDED_PIN_LEN, Permissions, PinHash, PinProtocol, Point, SharedSecret,
+        StoredPin, Token,
+    },
+    state::{ChangeSet, Config, Place, Record},
+    status::Status,
+    time::Instant,
+    wire::{
+        self,
+        client_pin::{Request, Response, Subcommand},
+    },
+};
+
+/// A PIN on its way to being compared.
+pub(super) struct Attempt {
+    protocol: PinProtocol,
+    shared: SharedSecret,
+    pin_hash_enc: Vec<u8>,
+    purpose: Purpose,
+}
+
+/// What a right PIN leads to.
+enum Purpose {
+    ChangePin {
+        new_pin_enc: Vec<u8>,
+    },
+    Token(Grant),
+    /// getPinToken, whose answer to a PIN that must be changed differs.
+    LegacyToken(Grant),
+}
+
+/// What a token will allow.
+#[derive(Clone, Copy)]
+struct Grant {
+    permissions: Permissions,
+    rp: Option<RpIdHash>,
+}
+
+/// A token that is to be issued once the attempts are restored.
+pub(super) struct Issue {
+    protocol: PinProtocol,
+    shared: SharedSecret,
+    grant: Grant,
+}
+
+impl Authenticator {
+    pub(super) fn client_pin(&mut self, request: Request) -> Result<Step, Status> {
+        let agrees = request.subcommand == Subcommand::GetKeyAgreement;
+        if !self.profile.client_pin && !agrees {
+            return Err(Status::InvalidSubcommand);
+        }
+        match request.subcommand {
+            Subcommand::GetPinRetries => self.pin_retries(),
+            Subcommand::GetKeyAgreement => {
+                let protocol = self.pin_protocol(request.protocol)?;
+                let point = self.pin.key_agreement(protocol).public_key();
+                Ok(Step::success(Some(Response::KeyAgreement(point).emit())))
+            }
+            Subcommand::SetPin => self.set_pin(request),
+            Subcommand::ChangePin => self.change_pin(request),
+            Subcommand::GetPinToken => self.pin_token(request),
+            Subcommand::GetPinUvAuthTokenUsingPinWithPermissions => {
+                self.token_with_permissions(request)
+            }
+            Subcommand::Other => Err(Status::InvalidSubcommand),
+        }
+    }
+
+    fn pin_retries(&self) -> Result<Step, Status> {
+        if !self.is_protected() {
+            return Err(Status::PinNotSet);
+        }
+        let response = Response::Retries {
+            left: self.state.pin_retries,
+            power_cycle_state: self.pin.needs_power_cycle(),
+        };
+        Ok(Step::success(Some(response.emit())))
+    }
+
+    fn decapsulate(
+        &self,
+        protocol: Option<u64>,
+        key_agreement: Option<&Point>,
+    ) -> Result<(PinProtocol, SharedSecret), Status> {
+        let protocol = self.pin_protocol(protocol)?;
+        let point = key_agreement.ok_or(Status::MissingParameter)?;
+        let shared = self.shared_secret(protocol, point)?;
+        Ok((protocol, shared))
+    }
+
+    pub(super) fn shared_secret(
+        &self,
+        protocol: PinProtocol,
+        point: &Point,
+    ) -> Result<SharedSecret, Status> {
+        let key = self.pin.key_agreement(protocol);
+        key.decapsulate(protocol, point)
+            .ok_or(Status::InvalidParameter)
+    }
+
+    /// §6.5.5.5.
+    fn set_pin(&mut self, request: Request) -> Result<Step, Status> {
+        let new_pin_enc = request.new_pin_enc.ok_or(Status::MissingParameter)?;
+        let param = request.pin_uv_auth_param.ok_or(Status::MissingParameter)?;
+        let (_, shared) = self.decapsulate(request.protocol, request.key_agreement.as_ref())?;
+        if self.is_protected() || !shared.verify(&[&new_pin_enc], &param) {
+            return Err(Status::PinAuthInvalid);
+        }
+        let pin = self.new_pin(&shared, &new_pin_enc)?;
+        let mut set = ChangeSet::default();
+        self.store_pin(&mut set, pin);
+        Ok(Step::Commit(set, Next::Respond(wire::response(Ok(None)))))
+    }
+
+    /// §6.5.5.6.
+    fn change_pin(&mut self, request: Request) -> Result<Step, Status> {
+        let new_pin_enc = request.new_pin_enc.ok_or(Status::MissingParameter)?;
+        let pin_hash_enc = request.pin_hash_enc.ok_or(Status::MissingParameter)?;
+        let param = request.pin_uv_auth_param.ok_or(Status::MissingParameter)?;
+        let (protocol, shared) =
+            self.decapsulate(request.protocol, request.key_agreement.as_ref())?;
+        self.check_attempt_allowed()?;
+        if !shared.verify(&[&new_pin_enc, &pin_hash_enc], &param) {
+            return Err(Status::PinAuthInvalid);
+        }
+        Ok(self.attempt(Attempt {
+            protocol,
+            shared,
+            pin_hash_enc,
+            purpose: Purpose::ChangePin { new_pin_enc },
+        }))
+    }
+
+    /// §6.5.5.7.1: a token for makeCredential and getAssertion, with no RP yet.
+    fn pin_token(&mut self, request: Request) -> Result<Step, Status> {
+        if request.permissions.is_some() || request.rp_id.is_some() {
+            return Err(Status::InvalidParameter);
+        }
+        if self.profile.no_mc_ga_permissions_with_client_pin {
+            return Err(Status::UnauthorizedPermission);
+        }
+        let grant = Grant {
+            permissions: Permissions::MC.with(Permissions::GA),
+            rp: None,
+        };
+        self.token_attempt(request, Purpose::LegacyToken(grant))
+    }
+
+    /// §6.5.5.7.2.
+    fn token_with_permissions(&mut self, request: Request) -> Result<Step, Status> {
+        if !self.profile.pin_uv_auth_token {
+            return Err(Status::InvalidSubcommand);
+        }
+        let wanted = request.permissions.ok_or(Status::MissingParameter)?;
+        if wanted == 0 {
+            return Err(Status::InvalidParameter);
+        }
+        let permissions = u8::try_from(wanted)
+            .ok()
+            .map(Permissions)
+            .filter(|wanted| self.permissions_offered().contains(*wanted))
+            .ok_or(Status::UnauthorizedPermission)?;
+        let for_one_rp = Permissions::MC.with(Permissions::GA);
+        if permissions.overlaps(for_one_rp) && request.rp_id.is_none() {
+            return Err(Status::MissingParameter);
+        }
+        let grant = Grant {
+            permissions,
+            rp: request.rp_id.as_deref().map(RpIdHash::of),
+        };
+        self.token_attempt(request, Purpose::Token(grant))
+    }
+
+    fn permissions_offered(&self) -> Permissions {
+        let profile = &self.profile;
+        [
+            (
+                !profile.no_mc_ga_permissions_with_client_pin,
+                Permissions::MC.with(Permissions::GA),
+            ),
+            (profile.cred_mgmt, Permissions::CM),
+            (profile.authnr_cfg, Permissions::ACFG),
+        ]
+        .into_iter()
+        .filter(|(offered, _)| *offered)
+        .fold(Permissions::default(), |all, (_, one)| all.with(one))
+    }
+
+    fn token_attempt(&mut self, request: Request, purpose: Purpose) -> Result<Step, Status> {
+        let pin_hash_enc = request.pin_hash_enc.ok_or(Status::MissingParameter)?;
+        let (protocol, shared) =
+            self.decapsulate(request.protocol, request.key_agreement.as_ref())?;
+        self.check_attempt_allowed()?;
+        Ok(self.attempt(Attempt {
+            protocol,
+            shared,
+            pin_hash_enc,
+            purpose,
+        }))
+    }
+
+    fn check_attempt_allowed(&self) -> Result<(), Status> {
+        if !self.is_protected() {
+            Err(Status::PinNotSet)
+        } else if self.state.pin_retries == 0 {
+            Err(Status::PinBlocked)
+        } else if self.pin.needs_power_cycle() {
+            Err(Status::PinAuthBlocked)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The attempt is lost, durably, before the PIN is looked at.
+    fn attempt(&self, attempt: Attempt) -> Step {
+        let mut set = ChangeSet::default();
+        let left = self.state.pin_retries.saturating_sub(1);
+        set.put(Record::PinRetries(left));
+        Step::Commit(set, Next::ComparePin(Box::new(attempt)))
+    }
+
+    pub(super) fn compare_pin(&mut self, attempt: Attempt) -> Result<Step, Status> {
+        let sent = attempt.shared.decrypt(&attempt.pin_hash_enc);
+        let stored = self.state.pin.as_ref();
+        let right = match (&sent, stored) {
+            (Some(sent), Some(stored)) => stored.hash.matches(sent),
+            (None, _) | (_, None) => false,
+        };
+        if !right {
+            self.pin.mismatched(&mut self.rng, attempt.protocol);
+            return Err(if self.state.pin_retries == 0 {
+                Status::PinBlocked
+            } else if self.pin.needs_power_cycle() {
+                Status::PinAuthBlocked
+            } else {
+                Status::PinInvalid
+            });
+        }
+        self.pin.matched();
+        let mut set = ChangeSet::default();
+        set.delete(Place::PinRetries);
+        let forced = self.state.config.force_pin_change;
+        let next = match attempt.purpose {
+            Purpose::ChangePin { new_pin_enc } => {
+                match self.new_pin(&attempt.shared, &new_pin_enc) {
+                    Ok(pin) => {
+                        self.store_pin(&mut set, pin);
+                        self.pin.end_token();
+                        Next::Respond(wire::response(Ok(None)))
+                    }
+                    Err(status) => Next::Refuse(status),
+                }
+            }
+            Purpose::Token(_) if forced => Next::Refuse(Status::PinPolicyViolation),
+            // Yubico's keys and tests, and OpenSK, answer this to the older subcommand.
+            Purpose::LegacyToken(_) if forced => Next::Refuse(Status::PinInvalid),
+            Purpose::Token(grant) | Purpose::LegacyToken(grant) => {
+                Next::IssueToken(Box::new(Issue {
+                    protocol: attempt.protocol,
+                    shared: attempt.shared,
+                    grant,
+                }))
+            }
+        };
+        Ok(Step::Commit(set, next))
+    }
+
+    pub(super) fn issue_token(&mut self, now: Instant, issue: &Issue) -> Step {
+        let Grant { permissions, rp } = issue.grant;
+        let token = Token::issue(now, &mut self.rng, issue.protocol, permissions, rp);
+        let sealed = issue
+            .shared
+            .encrypt(&mut self.rng, token.secret().as_bytes());
+        self.pin.begin_using(token);
+        Step::success(Some(Response::Token(sealed).emit()))
+    }
+
+    /// Decrypts a new PIN and holds it against the rules (§6.5.5.5 and §6.5.1).
+    fn new_pin(&self, shared: &SharedSecret, new_pin_enc: &[u8]) -> Result<StoredPin, Status> {
+        let padded = shared.decrypt(new_pin_enc).ok_or(Status::PinAuthInvalid)?;
+        if padded.len() != PADDED_PIN_LEN {
+            return Err(Status::InvalidParameter);
+        }
+        let length = padded.iter().rposition(|byte| *byte != 0);
+        let pin = length
+            .and_then(|last| padded.get(..=last))
+            .unwrap_or_default();
+        let text = std::str::from_utf8(pin).map_err(|_| Status::PinPolicyViolation)?;
+        let code_points = u8::try_from(text.chars().count()).unwrap_or(u8::MAX);
+        if pin.len() > MAX_PIN_LEN || code_points < self.min_pin_length() {
+            return Err(Status::PinPolicyViolation);
+        }
+        let hash = PinHash::of(pin);
+        let same = self.state.pin.as_ref().is_some_and(|old| old.hash == hash);
+        if same && self.state.config.force_pin_change {
+            return Err(Status::PinPolicyViolation);
+        }
+        Ok(StoredPin { hash, code_points })
+    }
+
+    /// A new PIN has all attempts, and ends the duty to change.
+    fn store_pin(&self, set: &mut ChangeSet, pin: StoredPin) {
+        set.put(Record::Pin(pin));
+        set.delete(Place::PinRetries);
+        if self.state.config.force_pin_change {
+            set.put(Record::Config(Config {
+                force_pin_change: false,
+                ..self.state.config.clone()
+            }));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! authenticatorConfig (CTAP 2.1 §6.11).
+
+use super::{Authenticator, Next, Step};
+use crate::{
+    pin::{MAX_PIN_LEN, Permissions},
+    profile::Extension,
+    state::{ChangeSet, Config, Record},
+    status::Status,
+    time::Instant,
+    wire::config::{Request, SetMinPinLength, Subcommand},
+};
+
+impl Authenticator {
+    pub(super) fn config(&mut self, now: Instant, request: Request) -> Result<Step, Status> {
+        // Without a PIN alwaysUv could be switched on and never off again.
+        let toggles = matches!(request.subcommand, Subcommand::ToggleAlwaysUv);
+        if self.is_protected() || self.always_uv() && !toggles {
+            self.check_management(
+                now,
+                &request.pin_uv_auth,
+                Permissions::ACFG,
+                &request.message,
+            )?;
+        }
+        let config = match request.subcommand {
+            Subcommand::ToggleAlwaysUv if self.profile.always_uv.is_some() => Config {
+                always_uv: Some(!self.always_uv()),
+                ..self.state.config.clone()
+            },
+            Subcommand::SetMinPinLength(params) if self.profile.set_min_pin_length => {
+                self.set_min_pin_length(params)?
+            }
+            Subcommand::ToggleAlwaysUv | Subcommand::SetMinPinLength(_) | Subcommand::Other => {
+                return Err(Status::InvalidParameter);
+            }
+        };
+        // A PIN that must be changed ends what it has opened (§6.11.4).
+        if config.force_pin_change {
+            self.pin.end_token();
+        }
+        let mut set = ChangeSet::default();
+        set.put(Record::Config(config));
+        let response = crate::wire::response(Ok(None));
+        Ok(Step::Commit(set, Next::Respond(response)))
+    }
+
+    /// §6.11.4 setMinPINLength: the minimum only rises, until a reset.
+    fn set_min_pin_length(&self, params: SetMinPinLength) -> Result<Config, Status> {
+        let current = self.min_pin_length();
+        let wanted = params.new_min_pin_length.unwrap_or(current.into());
+        let min_pin_length = u8::try_from(wanted)
+            .ok()
+            .filter(|length| *length >= current && usize::from(*length) <= MAX_PIN_LEN)
+            .ok_or(Status::PinPolicyViolation)?;
+        let pin = self.state.pin.as_ref();
+        if params.force_change_pin && pin.is_none() {
+            return Err(Status::PinNotSet);
+        }
+        let mut config = self.state.config.clone();
+        if let Some(rp_ids) = params.rp_ids {
+            if !self.profile.offers(Extension::MinPinLength) {
+                return Err(Status::InvalidParameter);
+            }
+            if rp_ids.len() > usize::from(self.profile.max_rp_ids_for_set_min_pin_length) {
+                return Err(Status::KeyStoreFull);
+            }
+            config.min_pin_length_rp_ids = rp_ids;
+        }
+        let too_short = pin.is_some_and(|pin| pin.code_points < min_pin_length);
+        config.force_pin_change |= params.force_change_pin || too_short;
+        config.min_pin_length = Some(min_pin_length);
+        Ok(config)
+    }
+}

@@ -1,0 +1,178 @@
+//! authenticatorCredentialManagement (CTAP 2.1 §6.8).
+
+use super::{Authenticator, Next, Stateful, Step};
+use crate::{
+    credential::{CredentialId, RpIdHash, User, truncated},
+    crypto::PrivateKey,
+    pin::Permissions,
+    state::{ChangeSet, Place, Record},
+    status::Status,
+    time::Instant,
+    wire::credential_management::{Request, Response, Subcommand},
+};
+
+/// RPs or credentials that have not been told yet, the next one last.
+pub(super) enum Remaining {
+    Rps(Vec<RpIdHash>),
+    Credentials(RpIdHash, Vec<CredentialId>),
+}
+
+impl Authenticator {
+    pub(super) fn credential_management(
+        &mut self,
+        now: Instant,
+        request: Request,
+    ) -> Result<Step, Status> {
+        let continues = matches!(
+            request.subcommand,
+            Subcommand::EnumerateRpsGetNextRp | Subcommand::EnumerateCredentialsGetNextCredential
+        );
+        if !continues {
+            let auth = &request.pin_uv_auth;
+            self.check_management(now, auth, Permissions::CM, &request.message)?;
+        }
+        match request.subcommand {
+            Subcommand::GetCredsMetadata => {
+                self.check_token_rp(now, None)?;
+                Ok(self.metadata())
+            }
+            Subcommand::EnumerateRpsBegin => {
+                self.check_token_rp(now, None)?;
+                let mut rps: Vec<_> = self.state.credentials.rps().collect();
+                rps.reverse();
+                self.next_rp(rps, true)
+            }
+            Subcommand::EnumerateRpsGetNextRp => match self.take_remaining()? {
+                Remaining::Rps(rps) => self.next_rp(rps, false),
+                Remaining::Credentials(..) => Err(Status::NotAllowed),
+            },
+            Subcommand::EnumerateCredentialsBegin { rp_id_hash } => {
+                self.check_token_rp(now, Some(&rp_id_hash))?;
+                let ids = self.state.credentials.newest_first(&rp_id_hash);
+                self.next_credential(rp_id_hash, ids.into_iter().rev().collect(), true)
+            }
+            Subcommand::EnumerateCredentialsGetNextCredential => match self.take_remaining()? {
+                Remaining::Credentials(rp, ids) => self.next_credential(rp, ids, false),
+                Remaining::Rps(_) => Err(Status::NotAllowed),
+            },
+            Subcommand::DeleteCredential { id } => self.delete_credential(now, &id),
+            Subcommand::UpdateUserInformation { id, user } => self.update_user(now, &id, *user),
+        }
+    }
+
+    fn metadata(&self) -> Step {
+        let existing = u64::try_from(self.state.credentials.len()).unwrap_or(u64::MAX);
+        let response = Response::Metadata {
+            existing,
+            remaining: self.remaining_discoverable_credentials(),
+        };
+        Step::success(Some(response.emit()))
+    }
+
+    fn take_remaining(&mut self) -> Result<Remaining, Status> {
+        match self.stateful.take() {
+            Some((client, Stateful::Management(remaining))) if client == self.client => {
+                Ok(remaining)
+            }
+            other => {
+                self.stateful = other;
+                Err(Status::NotAllowed)
+            }
+        }
+    }
+
+    fn next_rp(&mut self, mut rps: Vec<RpIdHash>, first: bool) -> Result<Step, Status> {
+        let total = count(&rps, first);
+        let none = if first {
+            Status::NoCredentials
+        } else {
+            Status::NotAllowed
+        };
+        let id_hash = rps.pop().ok_or(none)?;
+        let stored = self.state.credentials.of_rp(&id_hash).next().ok_or(none)?;
+        let response = Response::Rp {
+            id: &stored.credential.rp_id,
+            name: stored.credential.rp_name.as_deref(),
+            id_hash,
+            total,
+        }
+        .emit();
+        if !rps.is_empty() {
+            let remaining = Stateful::Management(Remaining::Rps(rps));
+            self.stateful = Some((self.client, remaining));
+        }
+        Ok(Step::success(Some(response)))
+    }
+
+    fn next_credential(
+        &mut self,
+        rp: RpIdHash,
+        mut ids: Vec<CredentialId>,
+        first: bool,
+    ) -> Result<Step, Status> {
+        let total = count(&ids, first);
+        let none = if first {
+            Status::NoCredentials
+        } else {
+            Status::NotAllowed
+        };
+        let id = ids.pop().ok_or(none)?;
+        let stored = self.state.credentials.get(&rp, &id).ok_or(none)?;
+        let credential = &stored.credential;
+        let key = PrivateKey::from_bytes(credential.algorithm, credential.private_key.as_slice());
+        let response = Response::Credential {
+            id: &id,
+            user: &credential.user,
+            algorithm: credential.algorithm,
+            public_key: key.ok_or(Status::Other)?.public_key(),
+            cred_protect: credential.cred_protect,
+            total,
+        }
+        .emit();
+        if !ids.is_empty() {
+            let remaining = Stateful::Management(Remaining::Credentials(rp, ids));
+            self.stateful = Some((self.client, remaining));
+        }
+        Ok(Step::success(Some(response)))
+    }
+
+    /// The credential that a management command names, if its token may act on it.
+    fn managed(&mut self, now: Instant, id: &[u8]) -> Result<(RpIdHash, CredentialId), Status> {
+        let id = CredentialId::from_slice(id).ok_or(Status::NoCredentials)?;
+        let rp = self.state.credentials.rp_of(&id);
+        let rp = rp.ok_or(Status::NoCredentials)?;
+        self.check_token_rp(now, Some(&rp))?;
+        Ok((rp, id))
+    }
+
+    fn delete_credential(&mut self, now: Instant, id: &[u8]) -> Result<Step, Status> {
+        let (_, id) = self.managed(now, id)?;
+        let mut set = ChangeSet::default();
+        set.delete(Place::Credential(id));
+        set.delete(Place::CredentialCounter(id));
+        let response = crate::wire::response(Ok(None));
+        Ok(Step::Commit(set, Next::Respond(response)))
+    }
+
+    /// §6.8.6: the account stays the same; a name that is absent or empty is removed.
+    fn update_user(&mut self, now: Instant, id: &[u8], user: User) -> Result<Step, Status> {
+        let (rp, id) = self.managed(now, id)?;
+        let stored = self.state.credentials.get(&rp, &id);
+        let mut credential = stored.ok_or(Status::NoCredentials)?.credential.clone();
+        if credential.user.id != user.id {
+            return Err(Status::InvalidParameter);
+        }
+        let name = |name: Option<String>| name.filter(|name| !name.is_empty()).map(truncated);
+        credential.user.name = name(user.name);
+        credential.user.display_name = name(user.display_name);
+        let mut set = ChangeSet::default();
+        set.put(Record::Credential(Box::new(credential)));
+        let response = crate::wire::response(Ok(None));
+        Ok(Step::Commit(set, Next::Respond(response)))
+    }
+}
+
+/// How many there are, for the first response.
+fn count<T>(all: &[T], first: bool) -> Option<u64> {
+    first.then(|| u64::try_from(all.len()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,213 @@
+//! What a profile must not say: contradictions, and what CTAP 2.1 §9 and §6.4 make mandatory.
+
+use std::fmt;
+
+use super::{Extension, Profile, Version};
+use crate::{MAX_MESSAGE_LEN, MAX_PIN_LEN, pin::PinProtocol};
+
+/// A rule that a profile breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The member of the profile that breaks it.
+    pub member: &'static str,
+    /// The rule, in words, with the section it comes from.
+    pub rule: &'static str,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.member, self.rule)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// A rule: the member it is about, its words, and whether a profile keeps it.
+type Rule = (&'static str, &'static str, fn(&Profile) -> bool);
+
+/// Every rule, in the order in which they are looked at.
+const RULES: [Rule; 30] = [
+    (
+        "versions",
+        "a key serves at least one version (CTAP 2.1 §6.4)",
+        |p| !p.versions.is_empty(),
+    ),
+    (
+        "algorithms",
+        "a key signs with at least one algorithm, each named once (§6.4)",
+        |p| {
+            let mut seen = Vec::new();
+            !p.algorithms.is_empty()
+                && p.algorithms.iter().all(|a| {
+                    !seen.contains(&a) && {
+                        seen.push(a);
+                        true
+                    }
+                })
+        },
+    ),
+    (
+        "algorithms",
+        "U2F_V2 signs with ES256 (FIDO U2F raw message formats §4.3)",
+        |p| !p.u2f() || p.algorithms.contains(&crate::Algorithm::Es256),
+    ),
+    (
+        "max_msg_size",
+        "maxMsgSize is 1024 at least and 7609 at most (§6.4, §11.2.4)",
+        |p| (1024..=MAX_MESSAGE_LEN).contains(&usize::from(p.max_msg_size)),
+    ),
+    (
+        "max_credential_count_in_list",
+        "maxCredentialCountInList is greater than zero (§6.4)",
+        |p| p.max_credential_count_in_list > 0,
+    ),
+    (
+        "min_pin_length",
+        "minPINLength is 4 at least and 63 at most (§6.4)",
+        |p| (4..=MAX_PIN_LEN).contains(&usize::from(p.min_pin_length)),
+    ),
+    (
+        "pin_protocols",
+        "pinUvAuthProtocols names each protocol once (§6.4)",
+        |p| p.pin_protocols.len() < 2 || p.pin_protocols.first() != p.pin_protocols.last(),
+    ),
+    (
+        "pin_protocols",
+        "pinUvAuthProtocols names two protocols at most (§6.4)",
+        |p| p.pin_protocols.len() <= 2,
+    ),
+    (
+        "pin_protocols",
+        "clientPin and hmac-secret need a pinUvAuthProtocol (§6.5, §12.5)",
+        |p| {
+            let needed = p.client_pin || p.offers(Extension::HmacSecret);
+            !needed || !p.pin_protocols.is_empty()
+        },
+    ),
+    (
+        "client_pin",
+        "options and extensions are CTAP2's: a key that is U2F_V2 alone has none",
+        |p| p.ctap2() || (!p.client_pin && p.extensions.is_empty() && !p.rk()),
+    ),
+    ("extensions", "FIDO_2_1 needs hmac-secret (§9)", |p| {
+        !fido_2_1(p) || p.offers(Extension::HmacSecret)
+    }),
+    (
+        "client_pin",
+        "FIDO_2_1 with rk needs clientPin, as there is no built-in verification (§9)",
+        |p| !(fido_2_1(p) && p.rk()) || p.client_pin,
+    ),
+    ("cred_mgmt", "FIDO_2_1 with rk needs credMgmt (§9)", |p| {
+        !(fido_2_1(p) && p.rk()) || p.cred_mgmt
+    }),
+    (
+        "extensions",
+        "FIDO_2_1 with clientPin needs credProtect (§9)",
+        |p| !(fido_2_1(p) && p.client_pin) || p.offers(Extension::CredProtect),
+    ),
+    (
+        "pin_uv_auth_token",
+        "FIDO_2_1 with clientPin needs pinUvAuthToken (§9)",
+        |p| !(fido_2_1(p) && p.client_pin) || p.pin_uv_auth_token,
+    ),
+    (
+        "pin_protocols",
+        "FIDO_2_1 needs pinUvAuthProtocol 2 (§9)",
+        |p| !fido_2_1(p) || p.pin_protocols.contains(&PinProtocol::Two),
+    ),
+    (
+        "pin_uv_auth_token",
+        "pinUvAuthToken needs clientPin, as there is no built-in verification (§6.4)",
+        |p| !p.pin_uv_auth_token || p.client_pin,
+    ),
+    (
+        "cred_mgmt",
+        "credMgmt needs clientPin and rk (§6.8)",
+        |p| !p.cred_mgmt || (p.client_pin && p.rk()),
+    ),
+    (
+        "set_min_pin_length",
+        "setMinPINLength needs clientPin and authnrCfg (§6.4)",
+        |p| !p.set_min_pin_length || (p.client_pin && p.authnr_cfg),
+    ),
+    (
+        "max_rp_ids_for_set_min_pin_length",
+        "maxRPIDsForSetMinPINLength needs setMinPINLength and the extension minPinLength (§6.4)",
+        |p| {
+            p.max_rp_ids_for_set_min_pin_length == 0
+                || (p.set_min_pin_length && p.offers(Extension::MinPinLength))
+        },
+    ),
+    (
+        "always_uv",
+        "alwaysUv needs authnrCfg and clientPin (§7.2)",
+        |p| p.always_uv.is_none() || (p.authnr_cfg && p.client_pin),
+    ),
+    (
+        "authnr_cfg",
+        "authnrCfg needs a subcommand to serve: alwaysUv or setMinPINLength (§6.11)",
+        |p| !p.authnr_cfg || p.set_min_pin_length || p.always_uv.is_some(),
+    ),
+    (
+        "make_cred_uv_not_rqd",
+        "alwaysUv and makeCredUvNotRqd are never both true (§9)",
+        |p| p.always_uv != Some(true) || !p.make_cred_uv_not_rqd,
+    ),
+    (
+        "versions",
+        "alwaysUv without built-in verification leaves no U2F_V2 (§7.2.4)",
+        |p| p.always_uv != Some(true) || !p.u2f(),
+    ),
+    (
+        "no_mc_ga_permissions_with_client_pin",
+        "noMcGaPermissionsWithClientPin needs pinUvAuthToken (§6.4)",
+        |p| !p.no_mc_ga_permissions_with_client_pin || p.pin_uv_auth_token,
+    ),
+    (
+        "extensions",
+        "credBlob needs credProtect and rk (§9, §12.2)",
+        |p| !p.offers(Extension::CredBlob) || (p.offers(Extension::CredProtect) && p.rk()),
+    ),
+    (
+        "extensions",
+        "hmac-secret-mc needs hmac-secret (CTAP 2.2 §12.8)",
+        |p| !p.offers(Extension::HmacSecretMc) || p.offers(Extension::HmacSecret),
+    ),
+    (
+        "extensions",
+        "minPinLength needs setMinPINLength (§12.4)",
+        |p| !p.offers(Extension::MinPinLength) || p.set_min_pin_length,
+    ),
+    (
+        "max_cred_blob_length",
+        "maxCredBlobLength is 32 at least with credBlob and 0 without (§6.4)",
+        |p| match p.max_cred_blob_length {
+            0 => !p.offers(Extension::CredBlob),
+            length => p.offers(Extension::CredBlob) && length >= 32,
+        },
+    ),
+    (
+        "backup_state",
+        "flag BS needs flag BE (WebAuthn §6.1.3)",
+        |p| !p.backup_state || p.backup_eligible,
+    ),
+];
+
+fn fido_2_1(profile: &Profile) -> bool {
+    profile.versions.contains(&Version::Fido21)
+}
+
+impl Profile {
+    /// Whether the profile holds together.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check(&self) -> Result<(), Violation> {
+        for (member, rule, keeps) in RULES {
+            if !keeps(self) {
+                return Err(Violation { member, rule });
+            }
+        }
+        Ok(())
+    }
+}

@@ -126,6 +126,10 @@ impl Authenticator {
         let Some(mut enumeration) = self.enumeration.take_if(|e| mine(e)) else {
             return Err(Status::NotAllowed);
         };
+        // Another client may have replaced or deleted what was found.
+        let rp = &enumeration.rp_id_hash;
+        let is_here = |id: &CredentialId| self.state.credentials.get(rp, id).is_some();
+        enumeration.remaining.retain(is_here);
         let Some(id) = enumeration.remaining.last().copied() else {
             return Err(Status::NotAllowed);
         };

@@ -96,15 +96,15 @@ pub(crate) struct PinUvAuth {
     pub(crate) protocol: Option<u64>,
 }
 
-/// The ids in a list of PublicKeyCredentialDescriptor; descriptors of another type name none.
+/// The ids in a list of PublicKeyCredentialDescriptor. One of another type stays in the list as an
+/// empty id, which no credential has: a list that names nothing of ours is not an absent list.
 fn credential_ids(value: Value) -> Result<Vec<Vec<u8>>, Status> {
-    let descriptors = cbor::list(value, |descriptor| {
+    cbor::list(value, |descriptor| {
         let mut members = cbor::Members::from_value(descriptor)?;
         let id = members.required("id", cbor::bytes)?;
         let kind = members.required("type", cbor::text)?;
-        Ok((kind == PUBLIC_KEY).then_some(id))
-    })?;
-    Ok(descriptors.into_iter().flatten().collect())
+        Ok(if kind == PUBLIC_KEY { id } else { Vec::new() })
+    })
 }
 
 /// clientDataHash is a SHA-256.

@@ -148,6 +148,10 @@ impl Authenticator {
         if now >= enumeration.deadline {
             return Err(Status::NotAllowed);
         }
+        // Another client may have replaced or deleted what was found.
+        let rp = &enumeration.context.rp_id_hash;
+        let is_here = |id: &CredentialId| self.state.credentials.get(rp, id).is_some();
+        enumeration.remaining.retain(is_here);
         let id = enumeration.remaining.last().copied();
         let id = id.ok_or(Status::NotAllowed)?;
         let sign_count = match self.take_count(CounterOf::Credential(id)) {

@@ -120,10 +120,10 @@ fn descriptor(value: Value) -> Result<Option<Vec<u8>>, Status> {
     Ok((kind == PUBLIC_KEY).then_some(id))
 }
 
-/// The ids in a list of PublicKeyCredentialDescriptor; descriptors of another type name none.
+/// The ids in a list of PublicKeyCredentialDescriptor. One of another type stays in the list as an
+/// empty id, which no credential has: a list that names nothing of ours is not an absent list.
 fn credential_ids(value: Value) -> Result<Vec<Vec<u8>>, Status> {
-    let descriptors = cbor::list(value, descriptor)?;
-    Ok(descriptors.into_iter().flatten().collect())
+    cbor::list(value, |value| Ok(descriptor(value)?.unwrap_or_default()))
 }
 
 /// The id in a descriptor that must be one of a public key.

@@ -186,7 +186,7 @@ fn descriptors_of_another_type_name_no_credential() {
         { "id" => id, "type" => "public-key" },
         { "id" => other, "type" => "other" },
     ]);
-    assert_eq!(credential_ids(list.unwrap()), Ok(vec![vec![1]]));
+    assert_eq!(credential_ids(list.unwrap()), Ok(vec![vec![1], vec![]]));
 }
 
 #[test]

@@ -1,0 +1,6 @@
+//! The `roamkey` command: the real binary, as a person or a script runs it.
+
+mod ask;
+mod idle;
+mod process;
+mod run;

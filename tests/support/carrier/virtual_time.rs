@@ -1,0 +1,344 @@
+//! Virtual time: sessions and devices without I/O, glued as `roamkey::key` glues them. Time moves
+//! only while a host waits, from one due timer to the next, so minutes take no time and the same
+//! inputs give the same bytes.
+
+use std::{
+    cell::RefCell,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+use roamkey::{
+    presence::{Broker, Seat},
+    profile::Profile,
+    vault::{KeyVault, Pending, VaultError},
+};
+use roamkey_ctap::{CommitFailed, CommitId, Device, Event, Instant, KeyState, Rng};
+use roamkey_transport::{
+    Event as HostEvent,
+    usb::Identity,
+    usbip::{session::Session, urb::DevId},
+};
+
+use super::{Link, Received};
+use crate::support::vault::TestVault;
+
+/// A timer that is due again and again at one moment is a bug, not a busy key.
+const TURNS_LIMIT: usize = 10_000;
+
+enum Vaulting {
+    Nothing,
+    Committing(CommitId, Pending<Result<(), VaultError>>),
+    Reloading(Pending<Result<KeyState, VaultError>>),
+}
+
+/// A key with its host's session, if it has one.
+struct Station {
+    device: Device,
+    identity: Identity,
+    session: Option<Session>,
+    vault: TestVault,
+    vaulting: Vaulting,
+    seat: Seat,
+    winks: usize,
+    /// Every byte that the host was sent.
+    sent: Vec<u8>,
+}
+
+/// Keys and the time that they share. Clones are handles to the same ones.
+#[derive(Clone)]
+pub(crate) struct World(Rc<RefCell<Inner>>);
+
+struct Inner {
+    now_ms: u64,
+    stations: Vec<Station>,
+}
+
+impl World {
+    /// Keys as bus ids 1-1 and on, one for each vault, `now_ms` after the origin.
+    pub(crate) fn new(
+        profile: &Profile,
+        rngs: Vec<Rng>,
+        vaults: &[TestVault],
+        broker: &Broker,
+        now_ms: u64,
+    ) -> Self {
+        let stations = rngs.into_iter().zip(vaults).enumerate();
+        let stations = stations.map(|(index, (rng, vault))| {
+            let mut vault = vault.clone();
+            let Some(Ok(state)) = poll_once(&mut vault.load()) else {
+                panic!("the vault holds no whole key");
+            };
+            let identity = profile.usb_identity(&format!("TEST{index}"));
+            Station {
+                device: Device::new(profile.ctap.clone(), state, rng),
+                identity: identity.expect("an identity that fits"),
+                session: None,
+                vault,
+                vaulting: Vaulting::Nothing,
+                seat: broker.seat(&format!("1-{}", index + 1)),
+                winks: 0,
+                sent: Vec::new(),
+            }
+        });
+        let stations = stations.collect();
+        Self(Rc::new(RefCell::new(Inner { now_ms, stations })))
+    }
+
+    /// What an import leads to; the error is the status of a refusal, as a server has it.
+    pub(crate) fn import(&self, index: usize) -> Result<Box<dyn Link>, u32> {
+        let mut inner = self.0.borrow_mut();
+        let station = inner.stations.get_mut(index).ok_or(4_u32)?;
+        if station.session.is_some() {
+            return Err(2);
+        }
+        let port = u16::try_from(index + 1).expect("few keys");
+        let devid = DevId::new(1, port);
+        station.session = Some(Session::new(&station.identity, devid));
+        Ok(Box::new(VirtualLink {
+            world: self.clone(),
+            index,
+            devid: devid.0,
+        }))
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.0.borrow().now_ms
+    }
+
+    /// Lets time pass, with everything that is due meanwhile.
+    pub(crate) fn pass(&self, ms: u64) {
+        let end = self.now_ms() + ms;
+        let mut inner = self.0.borrow_mut();
+        while inner.advance(end) {}
+    }
+
+    /// When a key next wants to be woken; `None` for an idle one.
+    pub(crate) fn next_timeout(&self, index: usize) -> Option<u64> {
+        let mut inner = self.0.borrow_mut();
+        inner.settle();
+        let device = &inner.stations[index].device;
+        device.poll_timeout().map(Instant::as_millis)
+    }
+
+    pub(crate) fn winks(&self, index: usize) -> usize {
+        self.0.borrow().stations[index].winks
+    }
+
+    /// Every byte that the key's hosts were sent so far.
+    pub(crate) fn sent(&self, index: usize) -> Vec<u8> {
+        self.0.borrow().stations[index].sent.clone()
+    }
+
+    /// Deals with what came from outside, such as a decision.
+    pub(crate) fn settle(&self) {
+        self.0.borrow_mut().settle();
+    }
+}
+
+impl Inner {
+    /// Goes to the next due timer, or to `end`. False once nothing is due up to `end`.
+    fn advance(&mut self, end: u64) -> bool {
+        self.settle();
+        let due = self.stations.iter();
+        let due = due.filter_map(|station| station.device.poll_timeout());
+        let due = due.map(Instant::as_millis).min();
+        match due {
+            Some(due) if due <= end => {
+                self.now_ms = self.now_ms.max(due);
+                self.settle();
+                true
+            }
+            _ => {
+                self.now_ms = self.now_ms.max(end);
+                false
+            }
+        }
+    }
+
+    /// Runs every key until each has done what it can do now.
+    fn settle(&mut self) {
+        let now = Instant::from_millis(self.now_ms);
+        for station in &mut self.stations {
+            let mut turns = 0;
+            while station.turn(now) {
+                turns += 1;
+                assert!(turns < TURNS_LIMIT, "the key never comes to rest");
+            }
+        }
+    }
+}
+
+impl Station {
+    /// One thing, as a turn of the key's task deals with it. False if there is nothing.
+    fn turn(&mut self, now: Instant) -> bool {
+        let decision = poll_once(&mut pin!(self.seat.decision()));
+        if let Some((id, decision)) = decision {
+            self.device.handle_decision(now, id, decision);
+        } else if self.vault_answered(now) {
+        } else if self.device.poll_timeout().is_some_and(|due| due <= now) {
+            self.device.handle_timeout(now);
+        } else {
+            let Some(session) = &mut self.session else {
+                return false;
+            };
+            match session.poll_event() {
+                Ok(Some(HostEvent::PowerOn)) => self.device.handle_power(now, true),
+                Ok(Some(HostEvent::Report(report))) => self.device.handle_report(now, &report),
+                Ok(Some(HostEvent::ReportWanted)) => {}
+                Ok(None) => return self.reports(),
+                Err(_) => {
+                    self.detach(now);
+                    return true;
+                }
+            }
+        }
+        self.events(now);
+        self.reports();
+        true
+    }
+
+    fn vault_answered(&mut self, now: Instant) -> bool {
+        match &mut self.vaulting {
+            Vaulting::Nothing => false,
+            Vaulting::Committing(id, commit) => {
+                let id = *id;
+                let Some(result) = poll_once(commit) else {
+                    return false;
+                };
+                self.vaulting = Vaulting::Nothing;
+                if result.is_err() {
+                    self.vaulting = Vaulting::Reloading(self.vault.load());
+                }
+                let result = result.map_err(|_| CommitFailed);
+                self.device.handle_committed(now, id, result);
+                true
+            }
+            Vaulting::Reloading(load) => {
+                match poll_once(load) {
+                    None => return false,
+                    Some(Ok(state)) => {
+                        self.vaulting = Vaulting::Nothing;
+                        self.device.handle_restored(state);
+                    }
+                    Some(Err(_)) => self.vaulting = Vaulting::Reloading(self.vault.load()),
+                }
+                true
+            }
+        }
+    }
+
+    fn events(&mut self, now: Instant) {
+        while let Some(event) = self.device.poll_event() {
+            match event {
+                Event::PresenceNeeded { id, prompt } => {
+                    if let Some(decision) = self.seat.ask(id, &prompt) {
+                        self.device.handle_decision(now, id, decision);
+                    }
+                }
+                Event::PresenceWithdrawn { id, reason } => self.seat.withdraw(id, reason),
+                Event::Commit { id, set } => {
+                    self.vaulting = Vaulting::Committing(id, self.vault.commit(set));
+                    self.vault_answered(now);
+                }
+                Event::Wink => self.winks += 1,
+            }
+        }
+    }
+
+    fn reports(&mut self) -> bool {
+        let mut any = false;
+        while let Some(session) = self.session.as_mut().filter(|s| s.wants_report()) {
+            let Some(report) = self.device.poll_report() else {
+                break;
+            };
+            session.send_report(&report);
+            any = true;
+        }
+        any
+    }
+
+    fn detach(&mut self, now: Instant) {
+        self.session = None;
+        self.device.handle_power(now, false);
+        self.events(now);
+    }
+}
+
+struct VirtualLink {
+    world: World,
+    index: usize,
+    devid: u32,
+}
+
+impl Link for VirtualLink {
+    fn send(&mut self, mut bytes: &[u8]) {
+        let mut inner = self.world.0.borrow_mut();
+        while !bytes.is_empty() {
+            let Some(session) = &mut inner.stations[self.index].session else {
+                return;
+            };
+            let taken = session.handle_bytes(bytes);
+            bytes = &bytes[taken..];
+            inner.settle();
+            assert!(taken > 0 || bytes.is_empty(), "the session takes no more");
+        }
+    }
+
+    fn recv(&mut self, into: &mut Vec<u8>, wait_ms: u64) -> Received {
+        let mut inner = self.world.0.borrow_mut();
+        let end = inner.now_ms.saturating_add(wait_ms);
+        for _ in 0..TURNS_LIMIT {
+            inner.settle();
+            let station = &mut inner.stations[self.index];
+            let Some(session) = &mut station.session else {
+                return Received::Closed;
+            };
+            let output = session.output();
+            if !output.is_empty() {
+                let count = output.len();
+                into.extend(output);
+                station.sent.extend(output);
+                session.sent(count);
+                return Received::Some;
+            }
+            if !inner.advance(end) {
+                return Received::Nothing;
+            }
+        }
+        panic!("timers are due without end");
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.world.now_ms()
+    }
+
+    fn devid(&self) -> u32 {
+        self.devid
+    }
+}
+
+impl Drop for VirtualLink {
+    fn drop(&mut self) {
+        // A test that fails in the middle of a turn must show its own message.
+        let Ok(mut inner) = self.world.0.try_borrow_mut() else {
+            return;
+        };
+        let now = Instant::from_millis(inner.now_ms);
+        let station = &mut inner.stations[self.index];
+        if station.session.is_some() {
+            station.detach(now);
+        }
+        inner.settle();
+    }
+}
+
+/// What a future has now.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut cx = Context::from_waker(Waker::noop());
+    match std::pin::Pin::new(future).poll(&mut cx) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! A vault that a test holds up, lets fail, and looks into.
+
+use std::{
+    collections::BTreeMap,
+    future::ready,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use roamkey::vault::{KeyVault, Pending, VaultError};
+use roamkey_ctap::{Change, ChangeSet, KeyState, Place, Record, Rng};
+use tokio::sync::oneshot;
+
+/// What a commit that fails leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Nothing was stored.
+    NotStored,
+    /// It was stored, and only the answer says otherwise.
+    Stored,
+}
+
+/// One key's records. Clones are handles to the same ones, so a key that is started again finds
+/// what was durable.
+#[derive(Clone)]
+pub(crate) struct TestVault(Arc<Mutex<Inner>>);
+
+struct Inner {
+    records: BTreeMap<Place, Record>,
+    failure: Option<Failure>,
+    holds_commits: bool,
+    holds_loads: bool,
+    commits: usize,
+    held_commit: Option<(ChangeSet, oneshot::Sender<Result<(), VaultError>>)>,
+    held_load: Option<oneshot::Sender<()>>,
+}
+
+impl Inner {
+    fn apply(&mut self, set: ChangeSet) {
+        for change in set {
+            match change {
+                Change::Put(record) => drop(self.records.insert(record.place(), record)),
+                Change::Delete(place) => drop(self.records.remove(&place)),
+            }
+        }
+    }
+}
+
+fn failed() -> VaultError {
+    VaultError("the test wants it to fail".into())
+}
+
+impl TestVault {
+    /// A vault with a new key in it.
+    pub(crate) fn create(rng: &mut Rng) -> Self {
+        let mut inner = Inner {
+            records: BTreeMap::new(),
+            failure: None,
+            holds_commits: false,
+            holds_loads: false,
+            commits: 0,
+            held_commit: None,
+            held_load: None,
+        };
+        inner.apply(KeyState::create(rng, 1_735_689_600));
+        Self(Arc::new(Mutex::new(inner)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no test panics inside the vault")
+    }
+
+    /// The next commit fails.
+    pub(crate) fn fail_next(&self, failure: Failure) {
+        self.lock().failure = Some(failure);
+    }
+
+    /// Commits from now on wait for [`Self::release_commit`].
+    pub(crate) fn hold_commits(&self) {
+        self.lock().holds_commits = true;
+    }
+
+    /// Whether a commit waits.
+    pub(crate) fn is_committing(&self) -> bool {
+        self.lock().held_commit.is_some()
+    }
+
+    /// The commit that waits becomes durable, and later ones do not wait.
+    pub(crate) fn release_commit(&self) {
+        let mut inner = self.lock();
+        inner.holds_commits = false;
+        let (set, answer) = inner.held_commit.take().expect("a commit that waits");
+        inner.apply(set);
+        drop(inner);
+        let _ = answer.send(Ok(())); // the key may be gone
+    }
+
+    /// Reading the vault from now on waits for [`Self::release_load`].
+    pub(crate) fn hold_loads(&self) {
+        self.lock().holds_loads = true;
+    }
+
+    /// The read that waits goes on, and later ones do not wait.
+    pub(crate) fn release_load(&self) {
+        let mut inner = self.lock();
+        inner.holds_loads = false;
+        let answer = inner.held_load.take().expect("a read that waits");
+        drop(inner);
+        let _ = answer.send(()); // the key may be gone
+    }
+
+    /// How many commits were asked for so far.
+    pub(crate) fn commits(&self) -> usize {
+        self.lock().commits
+    }
+
+    /// How many discoverable credentials are durable.
+    pub(crate) fn credentials(&self) -> usize {
+        let inner = self.lock();
+        let places = inner.records.keys();
+        places
+            .filter(|place| matches!(place, Place::Credential(_)))
+            .count()
+    }
+}
+
+impl KeyVault for TestVault {
+    fn commit(&mut self, set: ChangeSet) -> Pending<Result<(), VaultError>> {
+        let mut inner = self.lock();
+        inner.commits += 1;
+        if let Some(failure) = inner.failure.take() {
+            if failure == Failure::Stored {
+                inner.apply(set);
+            }
+            return Box::pin(ready(Err(failed())));
+        }
+        if inner.holds_commits {
+            let (answer, answered) = oneshot::channel();
+            inner.held_commit = Some((set, answer));
+            return Box::pin(async { answered.await.unwrap_or(Err(failed())) });
+        }
+        inner.apply(set);
+        Box::pin(ready(Ok(())))
+    }
+
+    fn load(&mut self) -> Pending<Result<KeyState, VaultError>> {
+        let mut inner = self.lock();
+        let mut released = None;
+        if inner.holds_loads {
+            let (answer, answered) = oneshot::channel();
+            inner.held_load = Some(answer);
+            released = Some(answered);
+        }
+        drop(inner);
+        let vault = self.clone();
+        Box::pin(async move {
+            if let Some(released) = released {
+                let _ = released.await;
+            }
+            let records: Vec<Record> = vault.lock().records.values().cloned().collect();
+            KeyState::load(records).map_err(|error| VaultError(error.to_string()))
+        })
+    }
+}

@@ -44,6 +44,10 @@ pub(super) struct Args {
     /// How many keys to export, as bus ids 1-1 to 1-N.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_KEYS))]
     keys: u32,
+    /// What the keys are: default, u2f-only, fido-2.0, fido-2.1-pin, no-prf, uv-not-required, tiny,
+    /// passkey-provider, or a TOML file, in which what is left out is as in default.
+    #[arg(long, value_name = "NAME|FILE", default_value = "default", value_parser = profile)]
+    profile: Profile,
     /// What to do when a touch is needed [default: ask, when stdin is a terminal].
     #[arg(long, value_enum)]
     touch: Option<TouchArg>,
@@ -91,6 +95,10 @@ fn block(text: &str) -> Result<IpNet, String> {
     text.parse().or(host).map_err(|_| {
         "an address or a block of addresses is wanted, like 192.168.7.20 or 192.168.7.0/24".into()
     })
+}
+
+fn profile(text: &str) -> Result<Profile, String> {
+    Profile::load(text).map_err(|why| why.to_string())
 }
 
 fn seed(text: &str) -> Result<SeedArg, String> {
@@ -177,7 +185,7 @@ async fn add_keys(
     broker: &Broker,
     tasks: &mut JoinSet<()>,
 ) -> Result<Vec<KeyLine>, Failure> {
-    let profile = Profile::default();
+    let profile = &args.profile;
     let origin = match &args.seed {
         Some(SeedArg(seed)) => Origin::Seed(seed),
         None => Origin::Machine(args.listen),
@@ -197,7 +205,7 @@ async fn add_keys(
             None => Seed::random().map_err(|why| failed(&why))?,
         };
         let vault = Memory::create(&mut seed, created);
-        let key = Key::open(&profile, seed, Box::new(vault), broker.seat(&name))
+        let key = Key::open(profile, seed, Box::new(vault), broker.seat(&name))
             .await
             .map_err(|why| failed(&why))?;
         let serial = serial(&origin, index);

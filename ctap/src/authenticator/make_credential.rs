@@ -256,13 +256,16 @@ struct NewCredential {
 }
 
 fn prompt(request: &Request, operation: Operation) -> Prompt {
+    let rp_id = &request.rp.id;
+    // A choice of key concerns no account, and a touch probe no site either.
+    let choice = operation == Operation::Select;
+    let site = !(choice && TOUCH_PROBES.contains(&rp_id.as_str()));
     let user = &request.user;
     let account = user.name.clone().or_else(|| user.display_name.clone());
     Prompt {
         operation,
-        rp_id: Some(request.rp.id.clone()),
-        rp_id_hash: Some(RpIdHash::of(&request.rp.id)),
-        // A choice of key concerns no account.
-        account: account.filter(|_| operation != Operation::Select),
+        rp_id: site.then(|| rp_id.clone()),
+        rp_id_hash: site.then(|| RpIdHash::of(rp_id)),
+        account: account.filter(|_| !choice),
     }
 }

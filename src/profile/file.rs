@@ -1,0 +1,265 @@
+//! The file format of profiles: which members there are, and which line is to blame.
+//!
+//! Members have the names that the standards give them. A member that a file leaves out is as in
+//! the default profile, so that a rig writes down what it is about and nothing else; a member
+//! that no profile has is refused, so that a slip of the pen does not pass for the default.
+
+use roamkey_ctap::Violation;
+use roamkey_transport::usb::{Identity, IdentityError, IdentityFields};
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    Profile,
+    value::{Given, Slot, Value},
+};
+
+/// What is wrong with a text, and at which byte.
+#[derive(Debug)]
+pub(super) struct Mistake {
+    pub(super) at: Option<usize>,
+    pub(super) text: String,
+}
+
+/// A profile while it is put together, beginning with the default one.
+#[derive(Default)]
+struct Draft {
+    ctap: roamkey_ctap::Profile,
+    usb: IdentityFields,
+    /// Option rk, which the state machine knows as a number of credentials.
+    rk: Given<bool>,
+    max_discoverable_credentials: Given<u32>,
+}
+
+impl Draft {
+    /// The profile, if it holds together.
+    fn finish(mut self) -> Result<Profile, Violation> {
+        let broken = |member, rule| Err(Violation { member, rule });
+        match (self.rk.0, self.max_discoverable_credentials.0) {
+            (Some(false), Some(1..)) => {
+                return broken("rk", "without rk maxDiscoverableCredentials is 0 (§6.4)");
+            }
+            (Some(true), Some(0)) => {
+                return broken(
+                    "rk",
+                    "rk needs maxDiscoverableCredentials of 1 at least (§6.4)",
+                );
+            }
+            (Some(false), _) => self.ctap.max_discoverable_credentials = 0,
+            (_, Some(count)) => self.ctap.max_discoverable_credentials = count,
+            (Some(true) | None, None) => {}
+        }
+        self.ctap.check()?;
+        let usb = match Identity::new(self.usb) {
+            Ok(identity) => identity.fields().clone(),
+            Err(IdentityError::TooLong { field }) => {
+                return broken(
+                    field,
+                    "a USB string has 126 UTF-16 units at most (USB 2.0 §9.6.7)",
+                );
+            }
+            Err(IdentityError::ControlCharacter { field }) => {
+                return broken(field, "a USB string has no control characters");
+            }
+            Err(IdentityError::SerialCharacter) => {
+                return broken("serial", "a USB serial is printable ASCII without commas");
+            }
+            Err(IdentityError::ZeroInterval) => {
+                return broken("interval_ms", "bInterval is 1 at least (USB 2.0 §9.6.6)");
+            }
+        };
+        Ok(Profile {
+            ctap: self.ctap,
+            usb,
+        })
+    }
+}
+
+/// A member of the file.
+#[derive(Clone, Copy)]
+pub(super) struct Member {
+    /// The table that it stands in; empty for none.
+    pub(super) table: &'static str,
+    /// Its name there.
+    pub(super) name: &'static str,
+    /// Its name in a [`Violation`].
+    field: &'static str,
+    slot: fn(&mut Draft) -> &mut dyn Slot,
+}
+
+const fn member(
+    table: &'static str,
+    name: &'static str,
+    field: &'static str,
+    slot: fn(&mut Draft) -> &mut dyn Slot,
+) -> Member {
+    Member {
+        table,
+        name,
+        field,
+        slot,
+    }
+}
+
+/// Every member.
+#[rustfmt::skip] // one a line, but for the longest name
+pub(super) const MEMBERS: [Member; 29] = [
+    member("", "versions", "versions", |d| &mut d.ctap.versions),
+    member("", "extensions", "extensions", |d| &mut d.ctap.extensions),
+    member("", "algorithms", "algorithms", |d| &mut d.ctap.algorithms),
+    member("", "pinUvAuthProtocols", "pin_protocols", |d| &mut d.ctap.pin_protocols),
+    member("", "aaguid", "aaguid", |d| &mut d.ctap.aaguid),
+    member("", "firmwareVersion", "firmware_version", |d| &mut d.ctap.firmware_version),
+    member("options", "rk", "rk", |d| &mut d.rk),
+    member("options", "clientPin", "client_pin", |d| &mut d.ctap.client_pin),
+    member("options", "pinUvAuthToken", "pin_uv_auth_token", |d| &mut d.ctap.pin_uv_auth_token),
+    member("options", "credMgmt", "cred_mgmt", |d| &mut d.ctap.cred_mgmt),
+    member("options", "authnrCfg", "authnr_cfg", |d| &mut d.ctap.authnr_cfg),
+    member("options", "setMinPINLength", "set_min_pin_length", |d| &mut d.ctap.set_min_pin_length),
+    member("options", "alwaysUv", "always_uv", |d| &mut d.ctap.always_uv),
+    member("options", "makeCredUvNotRqd", "make_cred_uv_not_rqd", |d| &mut d.ctap.make_cred_uv_not_rqd),
+    member("options", "noMcGaPermissionsWithClientPin", "no_mc_ga_permissions_with_client_pin",
+        |d| &mut d.ctap.no_mc_ga_permissions_with_client_pin),
+    member("limits", "maxMsgSize", "max_msg_size", |d| &mut d.ctap.max_msg_size),
+    member("limits", "maxCredentialCountInList", "max_credential_count_in_list",
+        |d| &mut d.ctap.max_credential_count_in_list),
+    member("limits", "maxDiscoverableCredentials", "max_discoverable_credentials",
+        |d| &mut d.max_discoverable_credentials),
+    member("limits", "minPINLength", "min_pin_length", |d| &mut d.ctap.min_pin_length),
+    member("limits", "maxRPIDsForSetMinPINLength", "max_rp_ids_for_set_min_pin_length",
+        |d| &mut d.ctap.max_rp_ids_for_set_min_pin_length),
+    member("limits", "maxCredBlobLength", "max_cred_blob_length", |d| &mut d.ctap.max_cred_blob_length),
+    member("flags", "BE", "backup_eligible", |d| &mut d.ctap.backup_eligible),
+    member("flags", "BS", "backup_state", |d| &mut d.ctap.backup_state),
+    member("usb", "idVendor", "vendor_id", |d| &mut d.usb.vendor_id),
+    member("usb", "idProduct", "product_id", |d| &mut d.usb.product_id),
+    member("usb", "bcdDevice", "device_bcd", |d| &mut d.usb.device_bcd),
+    member("usb", "manufacturer", "manufacturer", |d| &mut d.usb.manufacturer),
+    member("usb", "product", "product", |d| &mut d.usb.product),
+    member("usb", "bInterval", "interval_ms", |d| &mut d.usb.interval_ms),
+];
+
+/// A member that the text has.
+#[derive(Clone, Copy)]
+pub(super) struct Written<'a> {
+    pub(super) member: Member,
+    at: usize,
+    value: &'a Value<'a>,
+}
+
+/// Reads a profile.
+pub(super) fn read(text: &str) -> Result<Profile, Mistake> {
+    let table = parse(text)?;
+    let written = written(&table)?;
+    let profile = draft(&written)?.finish();
+    profile.map_err(|violation| blame(&written, violation))
+}
+
+pub(super) fn parse(text: &str) -> Result<DeTable<'_>, Mistake> {
+    let table = DeTable::parse(text).map_err(|why| Mistake {
+        at: why.span().map(|span| span.start),
+        text: format!("this is not TOML: {}", why.message()),
+    })?;
+    Ok(table.into_inner())
+}
+
+/// Every member of the text, in the order of the lines.
+pub(super) fn written<'a>(table: &'a DeTable<'a>) -> Result<Vec<Written<'a>>, Mistake> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        let at = key.span().start;
+        let name: &str = key.get_ref();
+        if !MEMBERS
+            .iter()
+            .any(|member| !name.is_empty() && member.table == name)
+        {
+            found.push(known("", name, at, value)?);
+            continue;
+        }
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(Mistake {
+                at: Some(at),
+                text: format!("{name}: this is the name of a table, [{name}]"),
+            });
+        };
+        for (key, value) in table {
+            found.push(known(name, key.get_ref(), key.span().start, value)?);
+        }
+    }
+    found.sort_by_key(|written| written.at);
+    Ok(found)
+}
+
+fn known<'a>(
+    table: &str,
+    name: &str,
+    at: usize,
+    value: &'a Value<'a>,
+) -> Result<Written<'a>, Mistake> {
+    let here = MEMBERS.iter().filter(|member| member.table == table);
+    if let Some(member) = here.clone().find(|member| member.name == name) {
+        return Ok(Written {
+            member: *member,
+            at,
+            value,
+        });
+    }
+    let place = |table: &str| match table {
+        "" => "before the first table".to_owned(),
+        table => format!("in [{table}]"),
+    };
+    let elsewhere = MEMBERS.iter().find(|member| member.name == name);
+    let advice = match elsewhere {
+        Some(member) => format!("its place is {}", place(member.table)),
+        None => {
+            let names: Vec<_> = here.map(|member| member.name).collect();
+            format!("known are {}", names.join(", "))
+        }
+    };
+    Err(Mistake {
+        at: Some(at),
+        text: format!("{name:?} is no member {}; {advice}", place(table)),
+    })
+}
+
+fn draft<'a>(written: impl IntoIterator<Item = &'a Written<'a>>) -> Result<Draft, Mistake> {
+    let mut draft = Draft::default();
+    for Written { member, value, .. } in written {
+        let slot = (member.slot)(&mut draft);
+        slot.fill(value).map_err(|mistake| Mistake {
+            text: format!("{}: {}", member.name, mistake.text),
+            ..mistake
+        })?;
+    }
+    Ok(draft)
+}
+
+/// Finds the line that breaks a rule. It is the member's own if leaving that out keeps the rule;
+/// else the one without which the profile holds together, or keeps this rule at least: a file may
+/// break a rule by what it does not say.
+fn blame(written: &[Written<'_>], violation: Violation) -> Mistake {
+    let innocence = |suspect: &&Written<'_>| {
+        let others = written.iter().filter(|written| written.at != suspect.at);
+        let without = draft(others).map(|draft| draft.finish().err());
+        let own = suspect.member.field == violation.member;
+        let rank = match without {
+            Ok(Some(same)) if same == violation => 2,
+            Err(_) => 2,
+            Ok(Some(_)) if !own => 1,
+            Ok(_) => 0,
+        };
+        (rank, !own, suspect.member.field != "versions")
+    };
+    let culprit = written.iter().min_by_key(innocence);
+    let named = |member: &Member| member.field == violation.member;
+    let name = MEMBERS.iter().find(|member| named(member));
+    let name = name.map_or(violation.member, |member| member.name);
+    let left_out = if written.iter().any(|written| named(&written.member)) {
+        String::new()
+    } else {
+        format!("; the file leaves {name} out, so it is as in the default profile")
+    };
+    Mistake {
+        at: culprit.map(|written| written.at),
+        text: format!("{name}: {}{left_out}", violation.rule),
+    }
+}

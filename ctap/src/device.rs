@@ -82,6 +82,12 @@ impl Device {
         self.take(now, input);
     }
 
+    /// The host began to wait for reports, or took back its last wait. A touch is not waited for
+    /// long when nobody is left to read the answer.
+    pub fn handle_reader(&mut self, now: Instant, present: bool) {
+        self.hid.handle_reader(now, present);
+    }
+
     /// A person or a policy answers [`Event::PresenceNeeded`].
     pub fn handle_decision(&mut self, now: Instant, id: PresenceId, decision: Decision) {
         self.authenticator.handle_decision(now, id, decision);

@@ -45,7 +45,7 @@ pub use event::{
     CommitFailed, CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn,
 };
 pub use hid::{
-    ChannelId, KEEPALIVE_INTERVAL_MS, MAX_MESSAGE_LEN, READER_GONE_MS, REPORT_LEN,
+    ChannelId, KEEPALIVE_INTERVAL_MS, MAX_MESSAGE_LEN, READER_GONE_MS, READER_LEFT_MS, REPORT_LEN,
     TRANSACTION_TIMEOUT_MS,
 };
 pub use pin::{

@@ -151,10 +151,15 @@ fn sentence(prompt: &Prompt) -> String {
     }
 }
 
-/// Text from a site, so that no control character reaches the terminal.
+/// Text from a site, so that nothing in it moves the cursor or turns the reading order round.
 fn shown(text: &str) -> String {
+    let misleads = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| if misleads(c) { '\u{fffd}' } else { c })
         .collect()
 }
 
@@ -247,4 +252,16 @@ fn json_of(notice: &Notice) -> String {
         Notice::Wink { key } => json!({"event": "wink", "key": key}),
     };
     value.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_a_site_cannot_mislead() {
+        assert_eq!(shown("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(shown("moc.\u{202e}evil"), "moc.\u{fffd}evil");
+        assert_eq!(shown("Zoë 東京"), "Zoë 東京");
+    }
 }

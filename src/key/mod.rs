@@ -148,7 +148,8 @@ impl Key {
             Woken::Host(event) => match event? {
                 HostEvent::PowerOn => self.device.handle_power(now, true),
                 HostEvent::Report(report) => self.device.handle_report(now, &report),
-                HostEvent::ReportWanted => {}
+                HostEvent::ReportWanted => self.device.handle_reader(now, true),
+                HostEvent::ReportUnwanted => self.device.handle_reader(now, false),
             },
             Woken::Decision(id, decision) => self.device.handle_decision(now, id, decision),
             Woken::Committed(id, result) => self.committed(id, result),

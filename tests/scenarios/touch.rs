@@ -21,7 +21,8 @@ scenarios!(
 virtual_scenarios!(
     keepalives_come_every_50_ms_until_the_answer,
     touch_that_nobody_gives_times_out_after_30_s,
-    program_gone_in_mid_touch_withdraws_after_2_s,
+    program_gone_in_mid_touch_leaves_the_key_to_the_next,
+    reopening_at_once_keeps_the_touch,
     program_that_reads_on_is_not_taken_for_gone,
 );
 
@@ -172,7 +173,7 @@ fn touch_that_nobody_gives_times_out_after_30_s(place: Place) {
     platform.expect_silence(60_000);
 }
 
-fn program_gone_in_mid_touch_withdraws_after_2_s(place: Place) {
+fn program_gone_in_mid_touch_leaves_the_key_to_the_next(place: Place) {
     let mut rig = place.held_rig();
     let mut platform = rig.attach();
     let channel = platform.init();
@@ -180,20 +181,36 @@ fn program_gone_in_mid_touch_withdraws_after_2_s(place: Place) {
     let asked = rig.wait_asked(&mut platform);
     platform.idle(320);
     platform.close();
-    rig.world().pass(1_900);
-    assert_eq!(rig.pending(), 1, "a slow program is no gone program");
-    rig.world().pass(200);
+    rig.world().pass(40);
+    assert_eq!(rig.pending(), 1, "a read that timed out is no gone program");
+    rig.world().pass(20);
     assert_eq!(
         rig.pending(),
         0,
         "nobody is asked for a program that is gone"
     );
+    // Ctrl-C and the same command again.
     platform.reopen();
     let reason = rig.wait_withdrawn(&mut platform, &asked);
     assert_eq!(reason, Withdrawn::HostGone);
     let channel = platform.init();
-    let answer = platform.call(channel, command::PING, &[1]);
-    assert_eq!(answer.message.payload, [1]);
+    platform.start(channel, SELECTION, None);
+    let asked = rig.wait_asked(&mut platform);
+    rig.decide(&asked, Decision::Approved);
+    platform.finish(channel).expect("the key is free");
+}
+
+fn reopening_at_once_keeps_the_touch(place: Place) {
+    let mut rig = place.held_rig();
+    let mut platform = rig.attach();
+    let channel = platform.init();
+    platform.start(channel, SELECTION, None);
+    rig.wait_asked(&mut platform);
+    platform.close();
+    rig.world().pass(5);
+    platform.reopen();
+    platform.idle(5_000);
+    assert_eq!(rig.pending(), 1);
 }
 
 fn program_that_reads_on_is_not_taken_for_gone(place: Place) {

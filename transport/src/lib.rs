@@ -35,6 +35,9 @@ pub enum Event {
     Report([u8; REPORT_LEN]),
     /// The host began to wait for a report; before, it waited for none.
     ReportWanted,
+    /// The host waits for a report no longer: it took back its last wait, as Linux does when the
+    /// last program closes the device.
+    ReportUnwanted,
 }
 
 impl fmt::Debug for Event {
@@ -44,6 +47,7 @@ impl fmt::Debug for Event {
             Self::PowerOn => "PowerOn",
             Self::Report(_) => "Report(..)",
             Self::ReportWanted => "ReportWanted",
+            Self::ReportUnwanted => "ReportUnwanted",
         })
     }
 }
@@ -81,8 +85,7 @@ pub trait Transport: Send {
     /// The attachment is over, which is power-off. Every later call says the same.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Ended>>;
 
-    /// Whether the host waits for a report now. Becomes false without an event when the host
-    /// stops waiting (its program closed the device).
+    /// Whether the host waits for a report now.
     fn wants_report(&self) -> bool;
 
     /// Queues a report, which leaves with the next [`poll_event`](Self::poll_event). Returns

@@ -24,6 +24,11 @@ pub const TRANSACTION_TIMEOUT_MS: u64 = 500;
 pub const KEEPALIVE_INTERVAL_MS: u64 = 50;
 /// A touch is no longer waited for when nobody has read a keepalive for this long.
 pub const READER_GONE_MS: u64 = 2_000;
+/// Nor when the host has taken back its last wait for a report, as it does when the last program
+/// closes the device, and begins none within this time: a program that is started next must not
+/// find the key busy with a touch that nobody wants. A host whose reads have time-outs of their
+/// own begins the next within a few milliseconds.
+pub const READER_LEFT_MS: u64 = 50;
 /// Longest lock a client may ask for (§11.2.9.2.2).
 const MAX_LOCK_S: u8 = 10;
 /// Messages that wait for a reader; more come only from a host that writes and never reads.
@@ -110,6 +115,8 @@ enum Transaction {
         next_keepalive: Instant,
         /// Since when a keepalive waits for a reader.
         unread_since: Option<Instant>,
+        /// Since when the reader is gone, if it said so.
+        left_at: Option<Instant>,
     },
     /// The response has packets left.
     Responding {
@@ -373,6 +380,7 @@ impl Hid {
             status: KeepaliveStatus::Processing,
             next_keepalive: now.after_ms(KEEPALIVE_INTERVAL_MS),
             unread_since: None,
+            left_at: None,
         };
         Some(Input::Message {
             channel,

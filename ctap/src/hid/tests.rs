@@ -233,6 +233,28 @@ fn touch_is_given_up_when_nobody_reads_keepalives() {
 }
 
 #[test]
+fn touch_is_given_up_soon_after_the_reader_left() {
+    let mut hid = hid();
+    begin_cbor(&mut hid, 1);
+    hid.set_status(at(0), KeepaliveStatus::UpNeeded);
+    hid.poll_report();
+    // A host whose read timed out begins the next at once.
+    hid.handle_reader(at(20), false);
+    hid.handle_reader(at(25), true);
+    assert_eq!(hid.handle_timeout(at(20 + READER_LEFT_MS)), None);
+    hid.poll_report();
+    hid.handle_reader(at(80), false);
+    assert_eq!(
+        hid.poll_timeout(),
+        Some(at(80 + READER_LEFT_MS).min(at(120)))
+    );
+    assert_eq!(hid.handle_timeout(at(79 + READER_LEFT_MS)), None);
+    let gone = hid.handle_timeout(at(80 + READER_LEFT_MS));
+    assert_eq!(gone, Some(Input::Aborted));
+    assert_eq!(hid.poll_report(), None);
+}
+
+#[test]
 fn lock_keeps_others_out_until_it_ends() {
     let mut hid = hid();
     hid.handle_report(at(0), &init(1, command::LOCK, 1, &[2]));

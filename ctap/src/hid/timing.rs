@@ -2,11 +2,18 @@
 
 use super::{
     Hid, HidError, Input, KEEPALIVE_INTERVAL_MS, KeepaliveStatus, MessageKind, Outgoing,
-    READER_GONE_MS, Transaction, command,
+    READER_GONE_MS, READER_LEFT_MS, Transaction, command,
 };
 use crate::time::Instant;
 
 impl Hid {
+    /// The host began to wait for reports, or took back its last wait.
+    pub(crate) fn handle_reader(&mut self, now: Instant, present: bool) {
+        if let Transaction::Processing { left_at, .. } = &mut self.transaction {
+            *left_at = (!present).then_some(now);
+        }
+    }
+
     /// Says what the running CBOR command waits for; a touch is announced at once, so that a
     /// client that counts touches sees each.
     pub(crate) fn set_status(&mut self, now: Instant, wanted: KeepaliveStatus) {
@@ -65,16 +72,16 @@ impl Hid {
             Transaction::Processing {
                 channel,
                 kind: MessageKind::Cbor,
-                status,
                 next_keepalive,
                 unread_since,
+                ..
             } => {
-                let channel = *channel;
-                let gone = unread_since.is_some_and(|since| now >= since.after_ms(READER_GONE_MS));
-                if gone && *status == KeepaliveStatus::UpNeeded {
+                let (channel, unread) = (*channel, unread_since.is_some());
+                let keepalive_due = !unread && now >= *next_keepalive;
+                if self.reader_deadline().is_some_and(|gone| now >= gone) {
                     return self.abort(channel);
                 }
-                if unread_since.is_none() && now >= *next_keepalive {
+                if keepalive_due {
                     self.queue_keepalive(now);
                 }
             }
@@ -92,20 +99,38 @@ impl Hid {
             Transaction::Receiving { deadline, .. } => Some(*deadline),
             Transaction::Processing {
                 kind: MessageKind::Cbor,
-                status,
                 next_keepalive,
                 unread_since,
                 ..
-            } => match (unread_since, status) {
-                (None, _) => Some(*next_keepalive),
-                (Some(since), KeepaliveStatus::UpNeeded) => Some(since.after_ms(READER_GONE_MS)),
-                (Some(_), KeepaliveStatus::Processing) => None,
-            },
+            } => {
+                let keepalive = unread_since.is_none().then_some(*next_keepalive);
+                keepalive.into_iter().chain(self.reader_deadline()).min()
+            }
             Transaction::Processing {
                 kind: MessageKind::Msg,
                 ..
             }
             | Transaction::Idle
+            | Transaction::Responding { .. } => None,
+        }
+    }
+
+    /// When a touch is given up for want of a reader.
+    fn reader_deadline(&self) -> Option<Instant> {
+        match &self.transaction {
+            Transaction::Processing {
+                status: KeepaliveStatus::UpNeeded,
+                unread_since,
+                left_at,
+                ..
+            } => {
+                let unread = unread_since.map(|since| since.after_ms(READER_GONE_MS));
+                let left = left_at.map(|at| at.after_ms(READER_LEFT_MS));
+                unread.into_iter().chain(left).min()
+            }
+            Transaction::Processing { .. }
+            | Transaction::Idle
+            | Transaction::Receiving { .. }
             | Transaction::Responding { .. } => None,
         }
     }

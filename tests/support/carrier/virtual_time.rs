@@ -186,7 +186,8 @@ impl Station {
             match session.poll_event() {
                 Ok(Some(HostEvent::PowerOn)) => self.device.handle_power(now, true),
                 Ok(Some(HostEvent::Report(report))) => self.device.handle_report(now, &report),
-                Ok(Some(HostEvent::ReportWanted)) => {}
+                Ok(Some(HostEvent::ReportWanted)) => self.device.handle_reader(now, true),
+                Ok(Some(HostEvent::ReportUnwanted)) => self.device.handle_reader(now, false),
                 Ok(None) => return self.reports(),
                 Err(_) => {
                     self.detach(now);

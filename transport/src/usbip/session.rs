@@ -387,6 +387,9 @@ impl Session {
             status,
         };
         self.output.extend_from_slice(&reply.emit());
+        if self.parked.is_empty() {
+            self.events.push_back(Event::ReportUnwanted);
+        }
     }
 
     fn end_parked(&mut self, status: Status) {

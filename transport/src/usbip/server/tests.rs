@@ -83,7 +83,7 @@ async fn echo(mut attachments: Attachments) -> Vec<Ended> {
         let ended = loop {
             match poll_fn(|cx| transport.poll_event(cx)).await {
                 Ok(Event::Report(report)) => reports.push_back(report.map(|byte| !byte)),
-                Ok(Event::PowerOn | Event::ReportWanted) => {}
+                Ok(Event::PowerOn | Event::ReportWanted | Event::ReportUnwanted) => {}
                 Err(ended) => break ended,
             }
             while transport.wants_report() {

@@ -1,6 +1,6 @@
 //! What a profile must not say: contradictions, and what CTAP 2.1 §9 and §6.4 make mandatory.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use super::{Extension, Profile, Version};
 use crate::{MAX_MESSAGE_LEN, MAX_PIN_LEN, pin::PinProtocol};
@@ -23,10 +23,10 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 /// A rule: the member it is about, its words, and whether a profile keeps it.
-type Rule = (&'static str, &'static str, fn(&Profile) -> bool);
+pub(super) type Rule = (&'static str, &'static str, fn(&Profile) -> bool);
 
 /// Every rule, in the order in which they are looked at.
-const RULES: [Rule; 30] = [
+pub(super) const RULES: [Rule; 33] = [
     (
         "versions",
         "a key serves at least one version (CTAP 2.1 §6.4)",
@@ -36,14 +36,8 @@ const RULES: [Rule; 30] = [
         "algorithms",
         "a key signs with at least one algorithm, each named once (§6.4)",
         |p| {
-            let mut seen = Vec::new();
-            !p.algorithms.is_empty()
-                && p.algorithms.iter().all(|a| {
-                    !seen.contains(&a) && {
-                        seen.push(a);
-                        true
-                    }
-                })
+            let each_once: BTreeSet<_> = p.algorithms.iter().collect();
+            !p.algorithms.is_empty() && each_once.len() == p.algorithms.len()
         },
     ),
     (
@@ -86,8 +80,18 @@ const RULES: [Rule; 30] = [
     ),
     (
         "client_pin",
-        "options and extensions are CTAP2's: a key that is U2F_V2 alone has none",
-        |p| p.ctap2() || (!p.client_pin && p.extensions.is_empty() && !p.rk()),
+        "clientPin is CTAP2's: a key that is U2F_V2 alone has none",
+        |p| p.ctap2() || !p.client_pin,
+    ),
+    (
+        "extensions",
+        "extensions are CTAP2's: a key that is U2F_V2 alone has none",
+        |p| p.ctap2() || p.extensions.is_empty(),
+    ),
+    (
+        "max_discoverable_credentials",
+        "rk is CTAP2's: a key that is U2F_V2 alone has none",
+        |p| p.ctap2() || !p.rk(),
     ),
     ("extensions", "FIDO_2_1 needs hmac-secret (§9)", |p| {
         !fido_2_1(p) || p.offers(Extension::HmacSecret)
@@ -152,6 +156,11 @@ const RULES: [Rule; 30] = [
         "make_cred_uv_not_rqd",
         "alwaysUv and makeCredUvNotRqd are never both true (§9)",
         |p| p.always_uv != Some(true) || !p.make_cred_uv_not_rqd,
+    ),
+    (
+        "make_cred_uv_not_rqd",
+        "makeCredUvNotRqd is an option of FIDO_2_1 (§6.4)",
+        |p| !p.make_cred_uv_not_rqd || fido_2_1(p),
     ),
     (
         "versions",

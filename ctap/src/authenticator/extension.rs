@@ -114,7 +114,12 @@ impl Authenticator {
     }
 
     /// HMAC of each salt, encrypted; with user verification under another secret than without.
-    fn evaluate(&mut self, salts: &Salts, cred_random: &CredRandom, uv: bool) -> Vec<u8> {
+    pub(super) fn evaluate(
+        &mut self,
+        salts: &Salts,
+        cred_random: &CredRandom,
+        uv: bool,
+    ) -> Vec<u8> {
         let secret: &Secret = if uv {
             &cred_random.with_uv
         } else {
@@ -125,23 +130,5 @@ impl Authenticator {
             plain.extend(hmac_sha256(secret.as_bytes(), &[salt]));
         }
         salts.shared.encrypt(&mut self.rng, &plain)
-    }
-
-    /// What an assertion's authenticator data say of extensions.
-    pub(super) fn get_outputs(
-        &mut self,
-        wanted: &Wanted,
-        cred_blob: Option<&[u8]>,
-        cred_random: &CredRandom,
-        uv: bool,
-    ) -> Outputs {
-        let mut outputs = Outputs::default();
-        if wanted.cred_blob {
-            outputs.cred_blob(cred_blob.unwrap_or_default());
-        }
-        if let Some(salts) = &wanted.salts {
-            outputs.hmac_secret(self.evaluate(salts, cred_random, uv));
-        }
-        outputs
     }
 }

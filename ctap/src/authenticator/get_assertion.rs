@@ -10,6 +10,7 @@ use crate::{
     time::Instant,
     wire::{
         AuthData, Flags,
+        extension::Outputs,
         get_assertion::{Request, Response},
     },
 };
@@ -22,7 +23,7 @@ pub(super) enum Found {
     /// A record in the store.
     Stored(CredentialId),
     /// In its own id.
-    Derived(CredentialId, Box<Derived>),
+    Derived(CredentialId, Derived),
 }
 
 /// What all assertions of one request have in common.
@@ -200,7 +201,7 @@ impl Authenticator {
             return Some(Found::Stored(id));
         }
         let derived = self.state.deriver.open(&id, rp)?;
-        Some(Found::Derived(id, Box::new(derived)))
+        Some(Found::Derived(id, derived))
     }
 
     /// The credential's level of credProtect.
@@ -223,7 +224,7 @@ impl Authenticator {
         parts: &[&[u8]],
     ) -> Result<Vec<u8>, Status> {
         match found {
-            Found::Derived(_, derived) => Ok(derived.private_key.sign(parts)),
+            Found::Derived(_, derived) => Ok(self.state.deriver.private_key(derived).sign(parts)),
             Found::Stored(id) => {
                 let stored = self.state.credentials.get(rp, id);
                 let credential = &stored.ok_or(Status::NoCredentials)?.credential;
@@ -234,20 +235,40 @@ impl Authenticator {
         }
     }
 
-    /// What extensions compute with: the credential's secrets and its blob.
-    fn extension_data(
-        &self,
-        rp: &RpIdHash,
-        found: &Found,
-    ) -> Result<(CredRandom, Option<Vec<u8>>), Status> {
+    /// What hmac-secret computes with.
+    fn cred_random(&self, rp: &RpIdHash, found: &Found) -> Result<CredRandom, Status> {
         match found {
-            Found::Derived(_, derived) => Ok((derived.cred_random.clone(), None)),
+            Found::Derived(_, derived) => Ok(self.state.deriver.cred_random(derived)),
             Found::Stored(id) => {
                 let stored = self.state.credentials.get(rp, id);
                 let credential = &stored.ok_or(Status::NoCredentials)?.credential;
-                Ok((credential.cred_random.clone(), credential.cred_blob.clone()))
+                Ok(credential.cred_random.clone())
             }
         }
+    }
+
+    /// What an assertion's authenticator data say of extensions.
+    fn get_outputs(
+        &mut self,
+        rp: &RpIdHash,
+        found: &Found,
+        wanted: &Wanted,
+        uv: bool,
+    ) -> Result<Outputs, Status> {
+        let mut outputs = Outputs::default();
+        if wanted.cred_blob {
+            let stored = match found {
+                Found::Stored(id) => self.state.credentials.get(rp, id),
+                Found::Derived(..) => None,
+            };
+            let blob = stored.and_then(|stored| stored.credential.cred_blob.as_deref());
+            outputs.cred_blob(blob.unwrap_or_default());
+        }
+        if let Some(salts) = &wanted.salts {
+            let cred_random = self.cred_random(rp, found)?;
+            outputs.hmac_secret(self.evaluate(salts, &cred_random, uv));
+        }
+        Ok(outputs)
     }
 
     fn sign_assertion(
@@ -258,9 +279,8 @@ impl Authenticator {
         number_of_credentials: Option<usize>,
     ) -> Result<Vec<u8>, Status> {
         let rp = &context.rp_id_hash;
-        let (cred_random, cred_blob) = self.extension_data(rp, found)?;
         let uv = context.flags.user_verified;
-        let extensions = self.get_outputs(&context.wanted, cred_blob.as_deref(), &cred_random, uv);
+        let extensions = self.get_outputs(rp, found, &context.wanted, uv)?;
         let auth_data = AuthData {
             rp_id_hash: rp,
             flags: context.flags,

@@ -138,8 +138,8 @@ impl Authenticator {
         let new = NewCredential {
             id,
             algorithm,
-            private_key: derived.private_key,
-            cred_random: derived.cred_random,
+            private_key: self.state.deriver.private_key(&derived),
+            cred_random: self.state.deriver.cred_random(&derived),
             cred_blob: None,
             sign_count,
         };

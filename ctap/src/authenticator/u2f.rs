@@ -108,7 +108,8 @@ impl Authenticator {
             CredProtect::default(),
             Origin::U2f,
         );
-        let Some(public_key) = derived.private_key.public_key().to_sec1() else {
+        let private_key = self.state.deriver.private_key(&derived);
+        let Some(public_key) = private_key.public_key().to_sec1() else {
             return Step::Respond(StatusWord::Unknown.emit());
         };
         let attestation = &self.state.attestation;

@@ -73,12 +73,13 @@ pub(crate) enum Origin {
     U2f,
 }
 
-/// A non-discoverable credential, brought back from its id.
+/// A non-discoverable credential, brought back from its id: what its secrets are derived for.
+#[derive(Clone, Copy)]
 pub(crate) struct Derived {
     pub(crate) algorithm: Algorithm,
     pub(crate) cred_protect: CredProtect,
-    pub(crate) private_key: PrivateKey,
-    pub(crate) cred_random: CredRandom,
+    nonce: [u8; NONCE_LEN],
+    rp_id_hash: RpIdHash,
 }
 
 /// Makes and recognises non-discoverable credentials of one master secret.
@@ -126,7 +127,12 @@ impl Deriver {
         for (to, from) in id.iter_mut().zip(nonce.iter().chain(&sealed)) {
             *to = *from;
         }
-        let derived = self.derive(&nonce, rp_id_hash, algorithm, cred_protect);
+        let derived = Derived {
+            algorithm,
+            cred_protect,
+            nonce,
+            rp_id_hash: *rp_id_hash,
+        };
         (CredentialId(id), derived)
     }
 
@@ -137,27 +143,29 @@ impl Deriver {
         let [VERSION, a0, a1, a2, a3, level, _flags, ..] = *payload.as_slice() else {
             return None;
         };
-        let algorithm = Algorithm::from_cose(i32::from_be_bytes([a0, a1, a2, a3]).into())?;
-        let cred_protect = CredProtect::from_level(level.into())?;
-        Some(self.derive(nonce, rp_id_hash, algorithm, cred_protect))
+        Some(Derived {
+            algorithm: Algorithm::from_cose(i32::from_be_bytes([a0, a1, a2, a3]).into())?,
+            cred_protect: CredProtect::from_level(level.into())?,
+            nonce: *nonce,
+            rp_id_hash: *rp_id_hash,
+        })
     }
 
-    fn derive(
-        &self,
-        nonce: &[u8; NONCE_LEN],
-        rp_id_hash: &RpIdHash,
-        algorithm: Algorithm,
-        cred_protect: CredProtect,
-    ) -> Derived {
-        let parts: [&[u8]; 2] = [nonce, &rp_id_hash.0];
-        Derived {
-            algorithm,
-            cred_protect,
-            private_key: PrivateKey::derive(algorithm, &self.keys, &parts),
-            cred_random: CredRandom {
-                with_uv: self.cred_random_with_uv.expand(&parts),
-                without_uv: self.cred_random_without_uv.expand(&parts),
-            },
+    pub(crate) fn private_key(&self, derived: &Derived) -> PrivateKey {
+        PrivateKey::derive(derived.algorithm, &self.keys, &derived.parts())
+    }
+
+    pub(crate) fn cred_random(&self, derived: &Derived) -> CredRandom {
+        CredRandom {
+            with_uv: self.cred_random_with_uv.expand(&derived.parts()),
+            without_uv: self.cred_random_without_uv.expand(&derived.parts()),
         }
+    }
+}
+
+impl Derived {
+    /// What tells this credential's secrets from another's.
+    fn parts(&self) -> [&[u8]; 2] {
+        [&self.nonce, &self.rp_id_hash.0]
     }
 }

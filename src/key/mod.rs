@@ -4,6 +4,8 @@
 //! Deliberately absent: what any message means, and how reports travel.
 
 mod seed;
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::{pending, poll_fn},
@@ -33,6 +35,8 @@ enum Vaulting {
     Nothing,
     Committing(CommitId, Pending<Result<(), VaultError>>),
     Reloading(Pending<Result<KeyState, VaultError>>),
+    /// It could not be read, and is left alone for a while.
+    Pausing(Pending<()>),
 }
 
 /// What a turn of the key's task was woken by.
@@ -41,6 +45,7 @@ enum Woken {
     Decision(roamkey_ctap::PresenceId, roamkey_ctap::Decision),
     Committed(CommitId, Result<(), VaultError>),
     Reloaded(Result<Box<KeyState>, VaultError>),
+    Paused,
     Timeout,
 }
 
@@ -154,6 +159,7 @@ impl Key {
             Woken::Decision(id, decision) => self.device.handle_decision(now, id, decision),
             Woken::Committed(id, result) => self.committed(id, result),
             Woken::Reloaded(result) => self.reloaded(result),
+            Woken::Paused => self.vaulting = Vaulting::Reloading(self.vault.load()),
             Woken::Timeout => self.device.handle_timeout(now),
         }
         self.settle();
@@ -190,7 +196,8 @@ impl Key {
         match woken {
             Poll::Ready(Woken::Committed(id, result)) => self.committed(id, result),
             Poll::Ready(Woken::Reloaded(result)) => self.reloaded(result),
-            Poll::Ready(Woken::Host(_) | Woken::Decision(..) | Woken::Timeout) | Poll::Pending => {}
+            Poll::Ready(Woken::Host(_) | Woken::Decision(..) | Woken::Paused | Woken::Timeout)
+            | Poll::Pending => {}
         }
     }
 
@@ -216,11 +223,7 @@ impl Key {
             }
             Err(why) => {
                 warn!(key = self.seat.key(), %why, "the vault cannot be read; trying again");
-                let load = self.vault.load();
-                self.vaulting = Vaulting::Reloading(Box::pin(async {
-                    sleep(RELOAD_PAUSE).await;
-                    load.await
-                }));
+                self.vaulting = Vaulting::Pausing(Box::pin(sleep(RELOAD_PAUSE)));
             }
         }
     }
@@ -240,6 +243,10 @@ async fn vaulted(vaulting: &mut Vaulting) -> Woken {
             Woken::Committed(id, commit.as_mut().await)
         }
         Vaulting::Reloading(load) => Woken::Reloaded(load.as_mut().await.map(Box::new)),
+        Vaulting::Pausing(pause) => {
+            pause.as_mut().await;
+            Woken::Paused
+        }
     }
 }
 

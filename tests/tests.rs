@@ -15,5 +15,6 @@
 )]
 
 mod command;
+mod profiles;
 mod scenarios;
 mod support;

@@ -76,7 +76,7 @@ const MALFORMED: &[(&str, usize, &str)] = &[
     ("versions = [\"FIDO_2_1\"]\n[options]\nmakeCredUvNotRqd = true\nalwaysUv = true\n", 3, "makeCredUvNotRqd: alwaysUv and makeCredUvNotRqd are never both true"),
     ("aaguid = \"33c78076-c6cc-406c-95a6-44d084208762\"\nversions = [\"FIDO_2_0\"]\n[options]\nclientPin = false\n", 4, "pinUvAuthToken: pinUvAuthToken needs clientPin"),
     // The member is not in the file: the line that does not go with the default.
-    ("aaguid = \"33c78076-c6cc-406c-95a6-44d084208762\"\nversions = [\"U2F_V2\"]\n", 2, "clientPin: options and extensions are CTAP2's"),
+    ("aaguid = \"33c78076-c6cc-406c-95a6-44d084208762\"\nversions = [\"U2F_V2\"]\n", 2, "clientPin: clientPin is CTAP2's"),
     ("[flags]\nBE = true\n[options]\nrk = false\n", 4, "credMgmt: credMgmt needs clientPin and rk (§6.8); the file leaves credMgmt out, so it is as in the default profile"),
     ("[options]\nalwaysUv = true\n", 2, "versions: alwaysUv without built-in verification leaves no U2F_V2 (§7.2.4); the file leaves versions out"),
 ];

@@ -114,7 +114,7 @@ fn each_fault_has_its_error_code(place: Place) {
 
 fn key_without_u2f_says_so_and_refuses_msg(place: Place) {
     let mut profile = Profile::default();
-    profile.ctap.versions = vec![Version::Fido20];
+    profile.ctap.versions = [Version::Fido20].into();
     let rig = place.rig_with(Options {
         profile,
         ..Options::default()

@@ -213,7 +213,7 @@ fn options_that_do_not_fit_are_refused_before_a_touch(place: Place) {
         (with_user(&[]), status::INVALID_LENGTH),
         (with_user(&[1; 65]), status::INVALID_LENGTH),
         (with_algorithms(&[]), status::UNSUPPORTED_ALGORITHM),
-        (with_algorithms(&[-257, -8]), status::UNSUPPORTED_ALGORITHM),
+        (with_algorithms(&[-257, -36]), status::UNSUPPORTED_ALGORITHM),
         (with_member(10, Value::from(1)), status::INVALID_PARAMETER),
         (too_many, status::LIMIT_EXCEEDED),
     ];
@@ -229,9 +229,12 @@ fn algorithm_is_the_first_that_the_key_has(place: Place) {
     let mut platform = rig.attach();
     let channel = platform.init();
     let mut request = MakeCredential::discoverable(RP, b"alice");
-    request.algorithms = vec![-8, -257, -7];
     request.options.extend([("up", true), ("uv", false)]);
-    platform.make(channel, &request).expect("a credential");
+    for (wanted, first) in [([-257, -7, -8], -7), ([-36, -8, -7], -8)] {
+        request.algorithms = wanted.to_vec();
+        let made = platform.make(channel, &request).expect("a credential");
+        assert_eq!(made.public_key.algorithm(), first);
+    }
 }
 
 fn empty_pin_uv_auth_param_waits_for_a_touch(place: Place) {
@@ -260,26 +263,54 @@ fn info_tells_what_the_key_does(place: Place) {
     let mut platform = rig.attach();
     let channel = platform.init();
     let info = platform.info(channel).expect("getInfo");
-    let versions = ["U2F_V2", "FIDO_2_0"].map(Value::from);
+    let versions = ["U2F_V2", "FIDO_2_0", "FIDO_2_1"].map(Value::from);
     assert_eq!(cbor::member(&info, 1), Some(Value::Array(versions.into())));
     assert_eq!(cbor::bytes(cbor::member(&info, 3)).len(), 16);
     let options = cbor::member(&info, 4).expect("options");
-    for (name, value) in [("rk", true), ("up", true), ("plat", false)] {
-        assert_eq!(cbor::member(&options, name), Some(Value::from(value)));
+    let expected = [
+        ("alwaysUv", false),
+        ("authnrCfg", true),
+        ("clientPin", false),
+        ("credMgmt", true),
+        ("credentialMgmtPreview", true),
+        ("makeCredUvNotRqd", false),
+        ("pinUvAuthToken", true),
+        ("plat", false),
+        ("rk", true),
+        ("setMinPINLength", true),
+        ("up", true),
+    ];
+    let expected = expected.map(|(name, value)| (name, Value::from(value)));
+    assert_eq!(options, cbor::map(expected), "these and no others");
+    let extensions = [
+        "credBlob",
+        "credProtect",
+        "hmac-secret",
+        "hmac-secret-mc",
+        "minPinLength",
+    ];
+    let extensions = Value::Array(extensions.map(Value::from).into());
+    assert_eq!(cbor::member(&info, 2), Some(extensions));
+    let protocols = Value::Array(vec![Value::from(2), Value::from(1)]);
+    assert_eq!(cbor::member(&info, 6), Some(protocols));
+    let rest = [(0x0d, 4), (0x0f, 32), (0x10, 8), (0x14, 1_000)];
+    for (key, value) in rest {
+        assert_eq!(cbor::unsigned(cbor::member(&info, key)), value, "{key:#x}");
     }
-    for absent in ["clientPin", "uv", "credMgmt", "ep", "alwaysUv"] {
-        assert_eq!(cbor::member(&options, absent), None, "{absent}");
-    }
+    assert_eq!(cbor::member(&info, 0x0c), Some(Value::from(false)));
     assert_eq!(cbor::unsigned(cbor::member(&info, 5)), 7609);
     assert_eq!(cbor::unsigned(cbor::member(&info, 7)), 64);
     assert_eq!(cbor::unsigned(cbor::member(&info, 8)), 64);
     let usb = Value::Array(vec![Value::from("usb")]);
     assert_eq!(cbor::member(&info, 9), Some(usb));
-    let es256 = cbor::map([
-        ("alg", Value::from(-7)),
-        ("type", Value::from("public-key")),
-    ]);
-    assert_eq!(cbor::member(&info, 10), Some(Value::Array(vec![es256])));
+    let algorithms = [-7, -8, -35, -47].map(|number| {
+        cbor::map([
+            ("alg", Value::from(number)),
+            ("type", Value::from("public-key")),
+        ])
+    });
+    let algorithms = Value::Array(algorithms.into());
+    assert_eq!(cbor::member(&info, 10), Some(algorithms));
     // The same after a replug.
     drop(platform);
     let mut platform = rig.attach();

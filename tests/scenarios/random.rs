@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use p256::ecdsa::VerifyingKey;
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
 use roamkey_ctap::Decision;
 
 use crate::support::{
+    cose::PublicKey,
     ctap2::{Asserted, GetAssertion, MakeCredential, Outcome, SELECTION, sha256, status},
     ctaphid::{Channel, Platform, command},
     rig::{Options, Place, Rig, virtual_scenarios},
@@ -23,7 +23,7 @@ virtual_scenarios!(random_use_never_repeats_a_count_and_never_loses_a_credential
 /// A credential that the key confirmed.
 struct Known {
     site: &'static str,
-    public_key: VerifyingKey,
+    public_key: PublicKey,
     /// The account of a discoverable one.
     user: Option<u8>,
     counter: u32,
@@ -175,7 +175,7 @@ impl Walk {
     fn sign_u2f(&mut self) {
         let Some(id) = self.any_id() else { return };
         let known = &self.known[&id];
-        let (key, stored) = (known.public_key, known.user.is_some());
+        let (key, stored) = (known.public_key.clone(), known.user.is_some());
         let application = sha256(known.site.as_bytes());
         let channel = self.channel;
         let control = Control::DontEnforce;

@@ -1,12 +1,14 @@
 //! A platform's side of CTAP2: requests built, responses taken apart and verified.
 
 use ciborium::Value;
-use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
 use sha2::{Digest, Sha256};
 
 use super::{
+    auth_data::AuthData,
     cbor,
+    cose::PublicKey,
     ctaphid::{Answer, Channel, Keepalive, Platform, command},
+    pin::Token,
 };
 
 /// Status codes that scenarios name (CTAP 2.1 §8.2).
@@ -28,8 +30,16 @@ pub(crate) mod status {
     pub(crate) const NO_CREDENTIALS: u8 = 0x2e;
     pub(crate) const USER_ACTION_TIMEOUT: u8 = 0x2f;
     pub(crate) const NOT_ALLOWED: u8 = 0x30;
+    pub(crate) const PIN_INVALID: u8 = 0x31;
+    pub(crate) const PIN_BLOCKED: u8 = 0x32;
+    pub(crate) const PIN_AUTH_INVALID: u8 = 0x33;
+    pub(crate) const PIN_AUTH_BLOCKED: u8 = 0x34;
     pub(crate) const PIN_NOT_SET: u8 = 0x35;
+    pub(crate) const PUAT_REQUIRED: u8 = 0x36;
+    pub(crate) const PIN_POLICY_VIOLATION: u8 = 0x37;
     pub(crate) const REQUEST_TOO_LARGE: u8 = 0x39;
+    pub(crate) const INVALID_SUBCOMMAND: u8 = 0x3e;
+    pub(crate) const UNAUTHORIZED_PERMISSION: u8 = 0x40;
     pub(crate) const OTHER: u8 = 0x7f;
 }
 
@@ -37,12 +47,13 @@ pub(crate) mod status {
 pub(crate) const MAKE_CREDENTIAL: u8 = 0x01;
 pub(crate) const GET_ASSERTION: u8 = 0x02;
 pub(crate) const GET_INFO: u8 = 0x04;
+pub(crate) const CLIENT_PIN: u8 = 0x06;
 pub(crate) const RESET: u8 = 0x07;
 pub(crate) const GET_NEXT_ASSERTION: u8 = 0x08;
+pub(crate) const CREDENTIAL_MANAGEMENT: u8 = 0x0a;
 pub(crate) const SELECTION: u8 = 0x0b;
-
-const USER_PRESENT: u8 = 0x01;
-const ATTESTED: u8 = 0x40;
+pub(crate) const CONFIG: u8 = 0x0d;
+pub(crate) const CREDENTIAL_MANAGEMENT_PREVIEW: u8 = 0x41;
 
 /// What a response holds; the error is its status.
 pub(crate) type Outcome<T> = Result<T, u8>;
@@ -61,6 +72,8 @@ pub(crate) struct MakeCredential {
     pub(crate) exclude_list: Vec<Vec<u8>>,
     pub(crate) options: Vec<(&'static str, bool)>,
     pub(crate) formats: Vec<&'static str>,
+    pub(crate) display_name: Option<&'static str>,
+    pub(crate) extensions: Vec<(&'static str, Value)>,
     /// Members besides.
     pub(crate) more: Vec<(i64, Value)>,
 }
@@ -75,6 +88,8 @@ impl MakeCredential {
             exclude_list: Vec::new(),
             options: Vec::new(),
             formats: Vec::new(),
+            display_name: None,
+            extensions: Vec::new(),
             more: Vec::new(),
         }
     }
@@ -85,6 +100,18 @@ impl MakeCredential {
         request
     }
 
+    /// With user verification: pinUvAuthParam by a token.
+    pub(crate) fn with(mut self, token: &Token) -> Self {
+        let param = token.param(&self.client_data_hash());
+        self.more.extend(auth(8, 9, param, token.protocol.number()));
+        self
+    }
+
+    pub(crate) fn extension(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.extensions.push((name, value.into()));
+        self
+    }
+
     pub(crate) fn client_data_hash(&self) -> [u8; 32] {
         sha256(self.rp_id.as_bytes())
     }
@@ -93,6 +120,8 @@ impl MakeCredential {
     pub(crate) fn to_value(&self) -> Value {
         let mut user = vec![("id", Value::from(self.user_id.clone()))];
         user.extend(self.user_name.map(|name| ("name", Value::from(name))));
+        let display_name = self.display_name.map(Value::from);
+        user.extend(display_name.map(|name| ("displayName", name)));
         let algorithms = self.algorithms.iter().map(|number| {
             cbor::map([
                 ("alg", Value::from(*number)),
@@ -107,6 +136,9 @@ impl MakeCredential {
         ];
         if !self.exclude_list.is_empty() {
             members.push((5, descriptors(&self.exclude_list)));
+        }
+        if !self.extensions.is_empty() {
+            members.push((6, cbor::map(self.extensions.clone())));
         }
         members.extend(options(&self.options).map(|options| (7, options)));
         if !self.formats.is_empty() {
@@ -125,6 +157,7 @@ pub(crate) struct GetAssertion {
     pub(crate) client_data_hash: [u8; 32],
     pub(crate) allow_list: Vec<Vec<u8>>,
     pub(crate) options: Vec<(&'static str, bool)>,
+    pub(crate) extensions: Vec<(&'static str, Value)>,
     pub(crate) more: Vec<(i64, Value)>,
 }
 
@@ -136,8 +169,21 @@ impl GetAssertion {
             client_data_hash: sha256(b"client data of an assertion"),
             allow_list: allow_list.iter().map(|id| id.to_vec()).collect(),
             options: Vec::new(),
+            extensions: Vec::new(),
             more: Vec::new(),
         }
+    }
+
+    /// With user verification: pinUvAuthParam by a token.
+    pub(crate) fn with(mut self, token: &Token) -> Self {
+        let param = token.param(&self.client_data_hash);
+        self.more.extend(auth(6, 7, param, token.protocol.number()));
+        self
+    }
+
+    pub(crate) fn extension(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.extensions.push((name, value.into()));
+        self
     }
 
     pub(crate) fn silent(mut self) -> Self {
@@ -153,10 +199,21 @@ impl GetAssertion {
         if !self.allow_list.is_empty() {
             members.push((3, descriptors(&self.allow_list)));
         }
+        if !self.extensions.is_empty() {
+            members.push((4, cbor::map(self.extensions.clone())));
+        }
         members.extend(options(&self.options).map(|options| (5, options)));
         members.extend(self.more.clone());
         cbor::map(members)
     }
+}
+
+/// pinUvAuthParam and pinUvAuthProtocol under their keys.
+fn auth(param_key: i64, protocol_key: i64, param: Vec<u8>, protocol: u8) -> [(i64, Value); 2] {
+    [
+        (param_key, Value::from(param)),
+        (protocol_key, Value::from(protocol)),
+    ]
 }
 
 /// A list of PublicKeyCredentialDescriptor.
@@ -176,62 +233,14 @@ fn options(options: &[(&'static str, bool)]) -> Option<Value> {
     (!options.is_empty()).then(|| cbor::map(members))
 }
 
-/// Authenticator data (WebAuthn §6.1).
-#[derive(Clone, Debug)]
-pub(crate) struct AuthData {
-    pub(crate) rp_id_hash: [u8; 32],
-    pub(crate) user_present: bool,
-    pub(crate) counter: u32,
-    attested: Option<(Vec<u8>, Vec<u8>, VerifyingKey)>,
-}
-
-impl AuthData {
-    fn parse(bytes: &[u8]) -> Self {
-        let flags = bytes[32];
-        assert_eq!(flags & !(USER_PRESENT | ATTESTED), 0, "flags {flags:#04x}");
-        let attested = flags & ATTESTED != 0;
-        let rest = &bytes[37..];
-        assert_eq!(rest.is_empty(), !attested, "AT and what follows");
-        Self {
-            rp_id_hash: bytes[..32].try_into().expect("32 bytes"),
-            user_present: flags & USER_PRESENT != 0,
-            counter: u32::from_be_bytes(bytes[33..37].try_into().expect("four bytes")),
-            attested: attested.then(|| {
-                let length = usize::from(u16::from_be_bytes([rest[16], rest[17]]));
-                let (id, key) = rest[18..].split_at(length);
-                (rest[..16].to_vec(), id.to_vec(), public_key(key))
-            }),
-        }
-    }
-}
-
-/// A COSE_Key of ES256 (RFC 9053 §7.1).
-fn public_key(bytes: &[u8]) -> VerifyingKey {
-    let key = cbor::parse(bytes);
-    assert_eq!(key.as_map().map(Vec::len), Some(5));
-    for (label, value) in [(1, 2), (3, -7), (-1, 1)] {
-        assert_eq!(cbor::member(&key, label), Some(Value::from(value)));
-    }
-    let mut point = vec![4];
-    point.extend(cbor::bytes(cbor::member(&key, -2)));
-    point.extend(cbor::bytes(cbor::member(&key, -3)));
-    VerifyingKey::from_sec1_bytes(&point).expect("a point of P-256")
-}
-
-/// Fails the test unless the key signed the parts, one after the other.
-pub(crate) fn verify(key: &VerifyingKey, parts: &[&[u8]], signature: &[u8]) {
-    let signature = Signature::from_der(signature).expect("a DER signature");
-    key.verify(&parts.concat(), &signature)
-        .expect("a signature by this key");
-}
-
 /// A credential as its registration tells it.
 #[derive(Clone, Debug)]
 pub(crate) struct Registered {
     pub(crate) format: String,
     pub(crate) counter: u32,
     pub(crate) id: Vec<u8>,
-    pub(crate) public_key: VerifyingKey,
+    pub(crate) public_key: PublicKey,
+    pub(crate) auth_data: AuthData,
 }
 
 /// An assertion whose signature is not verified yet.
@@ -240,6 +249,8 @@ pub(crate) struct Asserted {
     pub(crate) id: Vec<u8>,
     pub(crate) auth_data: AuthData,
     pub(crate) user_id: Option<Vec<u8>>,
+    /// name and displayName.
+    pub(crate) user_names: (Option<String>, Option<String>),
     pub(crate) number_of_credentials: Option<u64>,
     pub(crate) keepalives: Vec<Keepalive>,
     raw_auth_data: Vec<u8>,
@@ -249,10 +260,10 @@ pub(crate) struct Asserted {
 
 impl Asserted {
     /// Fails the test unless this is an assertion of the site, signed by the key.
-    pub(crate) fn verify(&self, rp_id: &str, key: &VerifyingKey) {
+    pub(crate) fn verify(&self, rp_id: &str, key: &PublicKey) {
         assert_eq!(self.auth_data.rp_id_hash, sha256(rp_id.as_bytes()));
         let parts = [self.raw_auth_data.as_slice(), &self.client_data_hash];
-        verify(key, &parts, &self.signature);
+        key.verify(&parts, &self.signature);
     }
 }
 
@@ -307,15 +318,17 @@ impl Platform {
         let auth_data = AuthData::parse(&raw);
         assert_eq!(auth_data.rp_id_hash, sha256(request.rp_id.as_bytes()));
         assert!(auth_data.user_present, "never made without a touch");
-        let (_, id, public_key) = auth_data.attested.expect("attested credential data");
+        let attested = auth_data.attested.clone();
+        let (id, public_key) = attested.expect("attested credential data");
         assert_eq!(id.len(), 64, "every credential id has 64 bytes");
         let format = cbor::text(cbor::member(&value, 1));
         let statement = cbor::member(&value, 3).expect("an attestation statement");
         if format == "packed" {
-            assert_eq!(cbor::member(&statement, "alg"), Some(Value::from(-7)));
+            let algorithm = Value::from(public_key.algorithm());
+            assert_eq!(cbor::member(&statement, "alg"), Some(algorithm));
             let signature = cbor::bytes(cbor::member(&statement, "sig"));
             let hash = request.client_data_hash();
-            verify(&public_key, &[&raw, &hash], &signature);
+            public_key.verify(&[&raw, &hash], &signature);
         } else {
             assert_eq!(format, "none");
             assert_eq!(statement, Value::Map(Vec::new()));
@@ -325,6 +338,7 @@ impl Platform {
             counter: auth_data.counter,
             id,
             public_key,
+            auth_data,
         })
     }
 
@@ -389,13 +403,21 @@ fn asserted(value: &Value, keepalives: Vec<Keepalive>, client_data_hash: [u8; 32
     let raw_auth_data = cbor::bytes(cbor::member(value, 2));
     let auth_data = AuthData::parse(&raw_auth_data);
     assert!(auth_data.attested.is_none());
+    let user = cbor::member(value, 4);
+    if let Some(user) = user.as_ref().filter(|_| !auth_data.user_verified) {
+        assert_eq!(user.as_map().map(Vec::len), Some(1), "the user id alone");
+    }
+    let name = |key: &str| {
+        let name = user.as_ref().and_then(|user| cbor::member(user, key));
+        name.map(|name| cbor::text(Some(name)))
+    };
     Asserted {
         id: cbor::bytes(cbor::member(&credential, "id")),
         auth_data,
-        user_id: cbor::member(value, 4).map(|user| {
-            assert_eq!(user.as_map().map(Vec::len), Some(1), "the user id alone");
-            cbor::bytes(cbor::member(&user, "id"))
-        }),
+        user_id: user
+            .as_ref()
+            .map(|user| cbor::bytes(cbor::member(user, "id"))),
+        user_names: (name("name"), name("displayName")),
         number_of_credentials: cbor::member(value, 5).map(|n| cbor::unsigned(Some(n))),
         keepalives,
         raw_auth_data,

@@ -325,6 +325,32 @@ macro_rules! virtual_scenarios {
     )*};
 }
 
+/// Runs each scenario with both hosts in virtual time, for each PIN protocol.
+macro_rules! pin_scenarios {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            use $crate::support::{pin::Protocol, rig::Place};
+
+            #[test]
+            fn linux_one() {
+                super::$name(Place { windows: false, virtual_time: true }, Protocol::One);
+            }
+            #[test]
+            fn linux_two() {
+                super::$name(Place { windows: false, virtual_time: true }, Protocol::Two);
+            }
+            #[test]
+            fn windows_one() {
+                super::$name(Place { windows: true, virtual_time: true }, Protocol::One);
+            }
+            #[test]
+            fn windows_two() {
+                super::$name(Place { windows: true, virtual_time: true }, Protocol::Two);
+            }
+        }
+    )*};
+}
+
 /// Runs each scenario with both hosts over sockets: for what only a server does.
 macro_rules! socket_scenarios {
     ($($name:ident),* $(,)?) => {$(
@@ -343,4 +369,4 @@ macro_rules! socket_scenarios {
     )*};
 }
 
-pub(crate) use {scenarios, socket_scenarios, virtual_scenarios};
+pub(crate) use {pin_scenarios, scenarios, socket_scenarios, virtual_scenarios};

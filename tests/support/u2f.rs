@@ -1,16 +1,16 @@
 //! A platform's side of CTAP1/U2F (FIDO U2F raw message formats 1.2).
 
-use p256::ecdsa::VerifyingKey;
 use x509_cert::{Certificate, der::Decode};
 
 use super::{
-    ctap2::verify,
+    cose::PublicKey,
     ctaphid::{Channel, Platform, command},
 };
 
 /// Status words.
 pub(crate) mod word {
     pub(crate) const CONDITIONS_NOT_SATISFIED: u16 = 0x6985;
+    pub(crate) const COMMAND_NOT_ALLOWED: u16 = 0x6986;
     pub(crate) const WRONG_DATA: u16 = 0x6a80;
     pub(crate) const WRONG_LENGTH: u16 = 0x6700;
     pub(crate) const CLA_NOT_SUPPORTED: u16 = 0x6e00;
@@ -28,7 +28,7 @@ pub(crate) enum Control {
 /// A registration, its signature verified with the certificate's key.
 #[derive(Clone, Debug)]
 pub(crate) struct U2fRegistered {
-    pub(crate) public_key: VerifyingKey,
+    pub(crate) public_key: PublicKey,
     pub(crate) key_handle: Vec<u8>,
     pub(crate) certificate: Vec<u8>,
 }
@@ -110,13 +110,13 @@ impl Platform {
         channel: Channel,
         control: Control,
         application: &[u8; 32],
-        (key_handle, public_key): (&[u8], &VerifyingKey),
+        (key_handle, public_key): (&[u8], &PublicKey),
     ) -> Result<U2fAuthenticated, u16> {
         let challenge = [0x55; 32];
         let apdu = authenticate_apdu(control, &challenge, application, key_handle);
         let response = self.u2f_polled(channel, &apdu)?;
         let (head, signature) = response.split_at(5);
-        verify(public_key, &[application, head, &challenge], signature);
+        public_key.verify(&[application, head, &challenge], signature);
         Ok(U2fAuthenticated {
             user_present: head[0] == 1,
             counter: u32::from_be_bytes(head[1..].try_into().expect("four bytes")),
@@ -139,11 +139,11 @@ pub(crate) fn registered(
     let (certificate, signature) = rest.split_at(length);
     let parsed = Certificate::from_der(certificate).expect("an X.509 certificate");
     let subject = parsed.tbs_certificate().subject_public_key_info();
-    let attestation = VerifyingKey::from_sec1_bytes(subject.subject_public_key.raw_bytes());
+    let attestation = PublicKey::from_sec1(subject.subject_public_key.raw_bytes());
     let parts = [[0].as_slice(), application, challenge, key_handle, point];
-    verify(&attestation.expect("a P-256 key"), &parts, signature);
+    attestation.verify(&parts, signature);
     U2fRegistered {
-        public_key: VerifyingKey::from_sec1_bytes(point).expect("a point of P-256"),
+        public_key: PublicKey::from_sec1(point),
         key_handle: key_handle.to_vec(),
         certificate: certificate.to_vec(),
     }

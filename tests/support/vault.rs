@@ -27,9 +27,14 @@ pub(crate) struct TestVault(Arc<Mutex<Inner>>);
 struct Inner {
     records: BTreeMap<Place, Record>,
     failure: Option<Failure>,
+    /// The failure is the second commit's.
+    failure_passes: usize,
     holds_commits: bool,
+    /// Commits that pass before others are held.
+    passes: usize,
     holds_loads: bool,
-    commits: usize,
+    /// What was to be committed so far.
+    sets: Vec<ChangeSet>,
     held_commit: Option<(ChangeSet, oneshot::Sender<Result<(), VaultError>>)>,
     held_load: Option<oneshot::Sender<()>>,
 }
@@ -55,9 +60,11 @@ impl TestVault {
         let mut inner = Inner {
             records: BTreeMap::new(),
             failure: None,
+            failure_passes: 0,
             holds_commits: false,
+            passes: 0,
             holds_loads: false,
-            commits: 0,
+            sets: Vec::new(),
             held_commit: None,
             held_load: None,
         };
@@ -74,9 +81,39 @@ impl TestVault {
         self.lock().failure = Some(failure);
     }
 
+    /// The commit after the next fails.
+    pub(crate) fn fail_second(&self, failure: Failure) {
+        let mut inner = self.lock();
+        inner.failure = Some(failure);
+        inner.failure_passes = 1;
+    }
+
     /// Commits from now on wait for [`Self::release_commit`].
     pub(crate) fn hold_commits(&self) {
         self.lock().holds_commits = true;
+    }
+
+    /// One commit passes, and those after it wait.
+    pub(crate) fn hold_second_commit(&self) {
+        let mut inner = self.lock();
+        inner.holds_commits = true;
+        inner.passes = 1;
+    }
+
+    /// The commit that waits never becomes durable, as if power had gone.
+    pub(crate) fn lose_commit(&self) {
+        let mut inner = self.lock();
+        inner.holds_commits = false;
+        inner.held_commit = None;
+    }
+
+    /// The PIN retries that are durable; `None` while there are all.
+    pub(crate) fn pin_retries(&self) -> Option<u8> {
+        let inner = self.lock();
+        match inner.records.get(&Place::PinRetries) {
+            Some(Record::PinRetries(left)) => Some(*left),
+            _ => None,
+        }
     }
 
     /// Whether a commit waits.
@@ -110,7 +147,17 @@ impl TestVault {
 
     /// How many commits were asked for so far.
     pub(crate) fn commits(&self) -> usize {
-        self.lock().commits
+        self.lock().sets.len()
+    }
+
+    /// What was to be committed so far.
+    pub(crate) fn sets(&self) -> Vec<ChangeSet> {
+        self.lock().sets.clone()
+    }
+
+    /// Everything that is durable.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.lock().records.values().cloned().collect()
     }
 
     /// How many discoverable credentials are durable.
@@ -126,14 +173,18 @@ impl TestVault {
 impl KeyVault for TestVault {
     fn commit(&mut self, set: ChangeSet) -> Pending<Result<(), VaultError>> {
         let mut inner = self.lock();
-        inner.commits += 1;
-        if let Some(failure) = inner.failure.take() {
+        inner.sets.push(set.clone());
+        if inner.failure_passes > 0 {
+            inner.failure_passes -= 1;
+        } else if let Some(failure) = inner.failure.take() {
             if failure == Failure::Stored {
                 inner.apply(set);
             }
             return Box::pin(ready(Err(failed())));
         }
-        if inner.holds_commits {
+        if inner.passes > 0 {
+            inner.passes -= 1;
+        } else if inner.holds_commits {
             let (answer, answered) = oneshot::channel();
             inner.held_commit = Some((set, answer));
             return Box::pin(async { answered.await.unwrap_or(Err(failed())) });

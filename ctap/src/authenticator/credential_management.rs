@@ -28,6 +28,9 @@ impl Authenticator {
             Subcommand::EnumerateRpsGetNextRp | Subcommand::EnumerateCredentialsGetNextCredential
         );
         if !continues {
+            // One stateful command at a time: this one ends the client's last.
+            let client = self.client;
+            self.stateful.take_if(|(whose, _)| *whose == client);
             let auth = &request.pin_uv_auth;
             self.check_management(now, auth, Permissions::CM, &request.message)?;
         }
@@ -88,6 +91,8 @@ impl Authenticator {
         } else {
             Status::NotAllowed
         };
+        // Another client may have deleted what was found.
+        rps.retain(|rp| self.state.credentials.of_rp(rp).next().is_some());
         let id_hash = rps.pop().ok_or(none)?;
         let stored = self.state.credentials.of_rp(&id_hash).next().ok_or(none)?;
         let response = Response::Rp {
@@ -116,6 +121,7 @@ impl Authenticator {
         } else {
             Status::NotAllowed
         };
+        ids.retain(|id| self.state.credentials.get(&rp, id).is_some());
         let id = ids.pop().ok_or(none)?;
         let stored = self.state.credentials.get(&rp, &id).ok_or(none)?;
         let credential = &stored.credential;

@@ -56,6 +56,9 @@ impl Authenticator {
 
     /// Whether the caller of makeCredential or getAssertion has a token for it: false without a
     /// pinUvAuthParam, an error with a wrong one.
+    ///
+    /// Deviation: CTAP 2.1 §6.1.2 step 11 looks at the parameter only where a PIN is set. Without
+    /// one no token is right, and a platform that sends one anyway learns that it was not used.
     pub(super) fn check_user_verified(
         &mut self,
         now: Instant,
@@ -80,8 +83,7 @@ impl Authenticator {
         Ok(true)
     }
 
-    /// Checks the token of a management command; `rp` is what the command concerns, `None` for
-    /// all of the key, which takes a token that is bound to no RP.
+    /// Checks the token of a management command, but for the RP that it may be bound to.
     pub(super) fn check_management(
         &mut self,
         now: Instant,
@@ -99,7 +101,8 @@ impl Authenticator {
         }
     }
 
-    /// Whether the token in use may act on an RP's credentials, or on all where `rp` is `None`.
+    /// Whether the token in use may act on an RP's credentials, or on all where `rp` is `None`,
+    /// which takes a token that is bound to none.
     pub(super) fn check_token_rp(
         &mut self,
         now: Instant,

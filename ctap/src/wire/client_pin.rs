@@ -79,7 +79,7 @@ pub(super) fn key_agreement(value: Value) -> Result<Point, Status> {
 
 /// What the platform gets.
 pub(crate) enum Response {
-    /// 0x03 pinRetries, and 0x04 powerCycleState where it is true.
+    /// 0x03 pinRetries and 0x04 powerCycleState.
     Retries { left: u8, power_cycle_state: bool },
     /// 0x01 keyAgreement.
     KeyAgreement(Point),

@@ -2,7 +2,7 @@
 
 use ciborium::Value;
 
-use super::{PinUvAuth, cbor};
+use super::{Management, PinUvAuth, cbor};
 use crate::status::Status;
 
 /// A subcommand with its parameters.
@@ -31,26 +31,16 @@ pub(crate) struct Request {
 
 impl Request {
     pub(super) fn parse(parameters: &[u8]) -> Result<Self, Status> {
-        let mut members = cbor::Members::parse(parameters)?;
-        let number = members.required(0x01, cbor::unsigned)?;
-        let params = members.optional(0x02, Ok)?;
-        let pin_uv_auth = PinUvAuth {
-            protocol: members.optional(0x03, cbor::unsigned)?,
-            param: members.optional(0x04, cbor::bytes)?,
-        };
-        let mut message = vec![0xff; 32];
-        message.push(0x0d);
-        message.push(u8::try_from(number).map_err(|_| Status::InvalidParameter)?);
-        message.extend(params.as_ref().map(cbor::emit).unwrap_or_default());
-        let subcommand = match number {
-            0x02 => Subcommand::ToggleAlwaysUv,
-            0x03 => Subcommand::SetMinPinLength(set_min_pin_length(params)?),
-            _ => Subcommand::Other,
-        };
+        let common = Management::parse(parameters)?;
+        let message = common.message([[0xff; 32].as_slice(), &[0x0d]].concat());
         Ok(Self {
-            subcommand,
-            message,
-            pin_uv_auth,
+            message: message.ok_or(Status::InvalidParameter)?,
+            subcommand: match common.subcommand {
+                0x02 => Subcommand::ToggleAlwaysUv,
+                0x03 => Subcommand::SetMinPinLength(set_min_pin_length(common.params)?),
+                _ => Subcommand::Other,
+            },
+            pin_uv_auth: common.pin_uv_auth,
         })
     }
 }

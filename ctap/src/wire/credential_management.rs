@@ -2,7 +2,7 @@
 
 use ciborium::Value;
 
-use super::{PUBLIC_KEY, PinUvAuth, auth_data::cose_key, cbor, credential_id, user};
+use super::{Management, PUBLIC_KEY, PinUvAuth, auth_data::cose_key, cbor, credential_id, user};
 use crate::{
     credential::{Algorithm, CredProtect, CredentialId, RpIdHash, User},
     crypto::PublicKey,
@@ -30,20 +30,12 @@ pub(crate) struct Request {
 
 impl Request {
     pub(super) fn parse(parameters: &[u8]) -> Result<Self, Status> {
-        let mut members = cbor::Members::parse(parameters)?;
-        let number = members.required(0x01, cbor::unsigned)?;
-        let params = members.optional(0x02, Ok)?;
-        let pin_uv_auth = PinUvAuth {
-            protocol: members.optional(0x03, cbor::unsigned)?,
-            param: members.optional(0x04, cbor::bytes)?,
-        };
-        let mut message = vec![u8::try_from(number).map_err(|_| Status::InvalidSubcommand)?];
-        // Canonical as it was, it is encoded to the same bytes.
-        message.extend(params.as_ref().map(cbor::emit).unwrap_or_default());
+        let common = Management::parse(parameters)?;
+        let message = common.message(Vec::new());
         Ok(Self {
-            subcommand: subcommand(number, params)?,
-            message,
-            pin_uv_auth,
+            message: message.ok_or(Status::InvalidSubcommand)?,
+            subcommand: subcommand(common.subcommand, common.params)?,
+            pin_uv_auth: common.pin_uv_auth,
         })
     }
 }

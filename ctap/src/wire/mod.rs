@@ -112,6 +112,38 @@ pub(crate) struct PinUvAuth {
     pub(crate) protocol: Option<u64>,
 }
 
+/// What authenticatorCredentialManagement and authenticatorConfig have in common.
+struct Management {
+    /// 0x01 subCommand.
+    subcommand: u64,
+    /// 0x02 subCommandParams, a map if they are there.
+    params: Option<Value>,
+    /// 0x03 and 0x04.
+    pin_uv_auth: PinUvAuth,
+}
+
+impl Management {
+    fn parse(parameters: &[u8]) -> Result<Self, Status> {
+        let mut members = cbor::Members::parse(parameters)?;
+        Ok(Self {
+            subcommand: members.required(0x01, cbor::unsigned)?,
+            params: members.optional(0x02, Ok)?,
+            pin_uv_auth: PinUvAuth {
+                protocol: members.optional(0x03, cbor::unsigned)?,
+                param: members.optional(0x04, cbor::bytes)?,
+            },
+        })
+    }
+
+    /// What pinUvAuthParam authenticates behind what the command puts in front: the subcommand
+    /// and its parameters, which, canonical as they came, are encoded to the same bytes.
+    fn message(&self, mut message: Vec<u8>) -> Option<Vec<u8>> {
+        message.push(u8::try_from(self.subcommand).ok()?);
+        message.extend(self.params.as_ref().map(cbor::emit).unwrap_or_default());
+        Some(message)
+    }
+}
+
 /// The id in a PublicKeyCredentialDescriptor; `None` for one of another type.
 fn descriptor(value: Value) -> Result<Option<Vec<u8>>, Status> {
     let mut members = cbor::Members::from_value(value)?;

@@ -25,7 +25,7 @@ use crate::{
     event::{CommitFailed, CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn},
     hid::MessageKind,
     pin::PinState,
-    profile::Profile,
+    profile::{Profile, Version},
     state::{ChangeSet, Counter, KeyState, Record},
     status::Status,
     time::Instant,
@@ -244,6 +244,8 @@ impl Authenticator {
             // hmac-secret needs key agreement of a key that has no PIN, too.
             0x06 => profile.client_pin || !profile.pin_protocols.is_empty(),
             0x0a | 0x41 => profile.cred_mgmt,
+            // authenticatorSelection came with CTAP 2.1 (§6.9).
+            0x0b => profile.versions.contains(&Version::Fido21),
             0x0d => profile.authnr_cfg,
             _ => true,
         }

@@ -10,7 +10,7 @@ from fido2.ctap2 import Ctap2
 from fido2.server import Fido2Server
 from fido2.webauthn import PublicKeyCredentialRpEntity, PublicKeyCredentialUserEntity
 
-from fido import ERR, ES256_ONLY, get, make, verified
+from fido import ERR, ES256_ONLY, VERSIONS, get, make, verified
 from harness import check, equal, require, status
 from machine import replug
 
@@ -28,11 +28,33 @@ def verify_self_attestation(attestation, client_data_hash):
 @check("getInfo")
 def info(key):
     with key.ctap2() as ctap2:
-        equal(ctap2.info.versions, ["U2F_V2", "FIDO_2_0"], "versions")
-        equal(ctap2.info.options.get("rk"), True, "option rk")
-        equal(ctap2.info.options.get("up"), True, "option up")
-        equal(list(ctap2.info.extensions), [], "extensions")
-        equal(ctap2.info.max_msg_size, 7609, "maxMsgSize")
+        said = ctap2.info
+        equal(said.versions, VERSIONS, "versions")
+        expected = ["credBlob", "credProtect", "hmac-secret", "hmac-secret-mc", "minPinLength"]
+        equal(list(said.extensions), expected, "extensions")
+        expected = {
+            "rk": True,
+            "up": True,
+            "plat": False,
+            "clientPin": False,
+            "credMgmt": True,
+            "credentialMgmtPreview": True,
+            "authnrCfg": True,
+            "setMinPINLength": True,
+            "pinUvAuthToken": True,
+            "alwaysUv": False,
+            "makeCredUvNotRqd": False,
+        }
+        equal(dict(said.options), expected, "options")
+        equal(said.pin_uv_protocols, [2, 1], "pinUvAuthProtocols")
+        equal(said.max_msg_size, 7609, "maxMsgSize")
+        equal(said.min_pin_length, 4, "minPINLength")
+        equal(said.force_pin_change, False, "forcePINChange")
+        equal(said.max_cred_blob_length, 32, "maxCredBlobLength")
+        require(said.max_rpids_for_min_pin >= 1, "maxRPIDsForSetMinPINLength is 0")
+        require(said.remaining_disc_creds, "remainingDiscoverableCredentials is missing or 0")
+        algorithms = [entry["alg"] for entry in said.algorithms]
+        equal(algorithms, [-7, -8, -35, -47], "algorithms")
 
 
 @check("Fido2Client and Fido2Server, plain")

@@ -15,17 +15,24 @@ from pathlib import Path
 import machine
 from harness import REGISTRY, Failure
 
-# In the order in which they run; the kernel's log is judged at the very end.
+# In the order in which they run; the logs are judged at the very end.
 MODULES = (
     "check_usbip",
     "check_libfido2",
+    "check_token",
     "check_ssh",
+    "check_pam",
     "check_hid",
     "check_ctap2",
     "check_u2f",
     "check_touch",
+    "check_pin",
+    "check_client",
+    "check_manage",
+    "check_profiles",
     "check_chromium",
     "check_restart",
+    "check_secrets",
     "check_kernel",
 )
 
@@ -101,23 +108,15 @@ def main():
     """Runs what was asked for; what cannot be found, the host misses itself."""
     signal.signal(signal.SIGALRM, on_alarm)
     wanted = set((machine.SHARED / "names").read_text().splitlines())
-    loaded = []
     for name in MODULES:
-        before = len(REGISTRY)
-        loaded.append((importlib.import_module(name), REGISTRY[before:]))
-
-    for module, checks in loaded:
-        # Slow beginnings go on behind the checks of the modules before.
-        if hasattr(module, "warm_up") and any(check.name in wanted for check in checks):
-            module.warm_up()
+        importlib.import_module(name)
 
     desk = machine.Desk()
     number = 0
-    for _module, checks in loaded:
-        for check in checks:
-            if check.name in wanted:
-                number += 1
-                perform(check, desk, number)
+    for check in REGISTRY:
+        if check.name in wanted:
+            number += 1
+            perform(check, desk, number)
     desk.clear()
     (machine.SHARED / "dmesg").write_text("\n".join(machine.kernel_log()) + "\n")
     report("end", number)

@@ -3,12 +3,12 @@
 import os
 import struct
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
 from fido2.attestation import AttestationType, PackedAttestation
-from fido2.cose import ES256
+from fido2.cose import ES256, CoseKey
 from fido2.ctap import STATUS, CtapError
 from fido2.hid import CTAPHID, TYPE_INIT, CtapHidDevice, get_descriptor
 from fido2.hid.linux import LinuxCtapHidConnection
@@ -18,6 +18,8 @@ from harness import Failure, equal, require
 
 ERR = CtapError.ERR
 FLAG = AuthenticatorData.FLAG
+# What a key of the default profile announces.
+VERSIONS = ["U2F_V2", "FIDO_2_0", "FIDO_2_1"]
 ES256_ONLY = [{"type": "public-key", "alg": ES256.ALGORITHM}]
 
 
@@ -28,8 +30,10 @@ class Credential:
     rp_id: str
     user_id: bytes
     id: bytes
-    public_key: ES256
+    public_key: CoseKey
     counter: int
+    # What the key said to the extensions of makeCredential.
+    extensions: dict = field(default_factory=dict)
 
     @property
     def descriptor(self):
@@ -37,35 +41,62 @@ class Credential:
         return {"type": "public-key", "id": self.id}
 
 
-def make(ctap2, rp_id, user_id=b"user", resident=False, exclude=None, **held):
-    """Makes a credential and verifies its packed self attestation."""
+def parameters(*algorithms):
+    """The pubKeyCredParams of a site that takes these algorithms, best first."""
+    return [{"type": "public-key", "alg": algorithm.ALGORITHM} for algorithm in algorithms]
+
+
+def make(
+    ctap2,
+    rp_id,
+    user_id=b"user",
+    resident=False,
+    exclude=None,
+    auth=None,
+    algorithm=ES256,
+    **held,
+):
+    """Makes a credential and verifies its packed self attestation.
+
+    `auth` is a pins.Token, and makes it one with user verification.
+    """
     challenge = os.urandom(32)
     response = ctap2.make_credential(
         challenge,
         {"id": rp_id, "name": rp_id},
         {"id": user_id, "name": f"{user_id.decode()}@{rp_id}", "displayName": user_id.decode()},
-        ES256_ONLY,
+        parameters(algorithm),
         exclude_list=[credential.descriptor for credential in exclude or []] or None,
         options={"rk": True} if resident else None,
+        **(auth.over(challenge) if auth else {}),
         **held,
     )
     equal(response.fmt, "packed", "attestation format")
     result = PackedAttestation().verify(response.att_stmt, response.auth_data, challenge)
     equal(result.attestation_type, AttestationType.SELF, "attestation type")
-    return remembered(rp_id, user_id, response.auth_data)
+    data = response.auth_data
+    flags = FLAG.UP | FLAG.AT | (FLAG.UV if auth else 0) | (FLAG.ED if data.extensions else 0)
+    equal(data.flags, flags, "flags of the new credential")
+    return remembered(rp_id, user_id, data, algorithm)
 
 
-def remembered(rp_id, user_id, auth_data):
+def remembered(rp_id, user_id, auth_data, algorithm=ES256):
     """What a relying party keeps of a new credential, after looking at it."""
     equal(auth_data.rp_id_hash, sha256(rp_id.encode()).digest(), "RP id hash")
-    equal(auth_data.flags, FLAG.UP | FLAG.AT, "flags of the new credential")
     data = auth_data.credential_data
     equal(len(data.credential_id), 64, "length of the credential id")
-    require(isinstance(data.public_key, ES256), f"the public key is {data.public_key}, not ES256")
-    return Credential(rp_id, user_id, data.credential_id, data.public_key, auth_data.counter)
+    equal(type(data.public_key), algorithm, "kind of the public key")
+    return Credential(
+        rp_id,
+        user_id,
+        data.credential_id,
+        data.public_key,
+        auth_data.counter,
+        auth_data.extensions or {},
+    )
 
 
-def get(ctap2, rp_id, known, allow=None, up=True, **held):
+def get(ctap2, rp_id, known, allow=None, up=True, auth=None, **held):
     """Gets one assertion, verified against the `known` credential that made it."""
     challenge = os.urandom(32)
     response = ctap2.get_assertion(
@@ -73,19 +104,21 @@ def get(ctap2, rp_id, known, allow=None, up=True, **held):
         challenge,
         allow_list=[credential.descriptor for credential in allow or []] or None,
         options=None if up else {"up": False},
+        **(auth.over(challenge) if auth else {}),
         **held,
     )
-    return verified(response, challenge, known, up), response
+    return verified(response, challenge, known, up, bool(auth)), response
 
 
-def verified(response, challenge, known, up=True):
+def verified(response, challenge, known, up=True, uv=False):
     """The credential of an assertion whose signature and data are all right."""
     by_id = {credential.id: credential for credential in known}
     credential = by_id.get(response.credential["id"])
     require(credential, f"an assertion by an unknown credential {response.credential!r}")
     data = response.auth_data
     equal(data.rp_id_hash, sha256(credential.rp_id.encode()).digest(), "RP id hash")
-    equal(data.flags, FLAG.UP if up else FLAG(0), "flags of the assertion")
+    flags = (FLAG.UP if up else 0) | (FLAG.UV if uv else 0) | (FLAG.ED if data.extensions else 0)
+    equal(data.flags, flags, "flags of the assertion")
     try:
         response.verify(challenge, credential.public_key)
     except InvalidSignature as error:

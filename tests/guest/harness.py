@@ -6,7 +6,11 @@ that begin with `@check("`, so that a check which never ran is noticed: keep
 the name on that line, as a plain string.
 """
 
+import os
+import select
 import subprocess
+import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -97,13 +101,19 @@ def apdu_status(code, what):
         raise Failure(f"{what}: expected status word {code:04x}, but it succeeded")
 
 
-def run(*command, text=None, limit_s=40, expect=0):
+def run(*command, text=None, limit_s=40, expect=0, **options):
     """Runs a program and returns its output; its status must be `expect`."""
     command = [str(word) for word in command]
     line = " ".join(command)
     try:
         done = subprocess.run(
-            command, input=text or "", text=True, capture_output=True, timeout=limit_s, check=False
+            command,
+            input=text or "",
+            text=True,
+            capture_output=True,
+            timeout=limit_s,
+            check=False,
+            **options,
         )
     except subprocess.TimeoutExpired as error:
         said = f"{error.stdout or ''}{error.stderr or ''}"
@@ -112,3 +122,51 @@ def run(*command, text=None, limit_s=40, expect=0):
         said = done.stdout + done.stderr
         raise Failure(f"status {done.returncode}: {line}", said)
     return done.stdout
+
+
+def run_on_terminal(*command, answers, limit_s=40, expect=0):
+    """Runs a program that asks a person on its terminal, and returns its output.
+
+    Every prompt gets the next of the answers, and there must be as many
+    prompts as answers. What is shown on the terminal is not in the output.
+    """
+    # Programs that want a PIN open /dev/tty, whatever their stdin is.
+    command = ["setsid", "--ctty", *(str(word) for word in command)]
+    line = " ".join(command)
+    master, slave = os.openpty()
+    with tempfile.TemporaryFile("w+") as output:
+        with subprocess.Popen(command, stdin=slave, stdout=output, stderr=output) as program:
+            try:
+                shown_there, why = _answer_prompts(program, master, list(answers), limit_s)
+            finally:
+                program.kill()
+                os.close(master)
+                os.close(slave)
+        output.seek(0)
+        said = output.read()
+    if why:
+        raise Failure(f"{why}: {line}", f"{said}on the terminal: {shown_there}")
+    if (program.returncode == 0) != (expect == 0):
+        raise Failure(f"status {program.returncode}: {line}", said)
+    return said
+
+
+def _answer_prompts(program, master, answers, limit_s):
+    """Until the program ends; what the terminal showed, and what went wrong."""
+    shown_there, prompt = "", ""
+    end = time.monotonic() + limit_s
+    while program.poll() is None:
+        if time.monotonic() > end:
+            return shown_there, f"no end after {limit_s} s"
+        if not select.select([master], [], [], 0.05)[0]:
+            continue
+        text = os.read(master, 1024).decode(errors="replace")
+        shown_there += text
+        prompt += text
+        # Only now: what comes before the prompt is thrown away with the echo.
+        if prompt.rstrip().endswith(":"):
+            if not answers:
+                return shown_there, "a prompt too many"
+            os.write(master, f"{answers.pop(0)}\n".encode())
+            prompt = ""
+    return shown_there, f"{len(answers)} prompts too few" if answers else None

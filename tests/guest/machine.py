@@ -56,7 +56,8 @@ def ask_host(action, server, text=""):
     """Has scripts/guest do something to a server, and returns what it says.
 
     Actions: `kill` (SIGKILL), `stop` (SIGTERM; says the exit status), `start`,
-    `say` (a line of text to the server's stdin).
+    `say` (a line of text to the server's stdin); `scan` looks for secrets in
+    what all servers wrote.
     """
     servers_used.add(server)
     number = f"{next(_numbers):04}"

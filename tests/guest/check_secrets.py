@@ -1,0 +1,14 @@
+"""No PIN, token or private value in what any of the servers wrote."""
+
+from harness import check, require
+from machine import ask_host
+from pins import SECRETS, secret
+
+
+@check("no secret in the servers' logs and events", keys=())
+def no_secret():
+    require(SECRETS.exists() and SECRETS.stat().st_size, "no check noted a secret")
+    # What --seed of the server `seeded` is: 32 bytes.
+    secret("a seed", b"\x5a" * 32)
+    said = ask_host("scan", "pin")
+    print(f"scan for secrets: {said}", flush=True)

@@ -258,3 +258,51 @@ fn authenticator_data_has_its_fields_in_their_places() {
     assert_eq!(bytes[161..164], *b"\x22\x58\x20");
     assert_eq!(bytes[164..], *y);
 }
+
+/// RFC 9053 §7 and RFC 8812 §3.1, with the numbers of the IANA COSE registry.
+#[test]
+fn each_algorithms_key_has_its_cose_form() {
+    let ec2 = |length: usize| PublicKey::Ec2 {
+        x: vec![0xaa; length],
+        y: vec![0xbb; length],
+    };
+    let okp = PublicKey::Okp { x: vec![0xaa; 32] };
+    let table: [(Algorithm, PublicKey, &[u8], &[u8]); 4] = [
+        // {1: 2, 3: -7, -1: 1, -2: x, -3: y}
+        (
+            Algorithm::Es256,
+            ec2(32),
+            b"\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20",
+            b"\x22\x58\x20",
+        ),
+        // {1: 2, 3: -35, -1: 2, -2: x, -3: y}
+        (
+            Algorithm::Es384,
+            ec2(48),
+            b"\xa5\x01\x02\x03\x38\x22\x20\x02\x21\x58\x30",
+            b"\x22\x58\x30",
+        ),
+        // {1: 2, 3: -47, -1: 8, -2: x, -3: y}
+        (
+            Algorithm::Es256k,
+            ec2(32),
+            b"\xa5\x01\x02\x03\x38\x2e\x20\x08\x21\x58\x20",
+            b"\x22\x58\x20",
+        ),
+        // {1: 1, 3: -8, -1: 6, -2: x}
+        (
+            Algorithm::EdDsa,
+            okp,
+            b"\xa4\x01\x01\x03\x27\x20\x06\x21\x58\x20",
+            b"",
+        ),
+    ];
+    for (algorithm, key, head, middle) in table {
+        let (x, y) = match &key {
+            PublicKey::Ec2 { x, y } => (x.as_slice(), y.as_slice()),
+            PublicKey::Okp { x } => (x.as_slice(), [].as_slice()),
+        };
+        let bytes = cbor::emit(&auth_data::cose_key(algorithm, &key));
+        assert_eq!(bytes, [head, x, middle, y].concat(), "{algorithm:?}");
+    }
+}

@@ -5,26 +5,48 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 /// The addresses that may attach keys: loopback always, others by CIDR block.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AllowList(Vec<IpNet>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowList {
+    /// False only where a test wants to be refused without leaving the machine.
+    loopback: bool,
+    blocks: Vec<IpNet>,
+}
+
+impl Default for AllowList {
+    fn default() -> Self {
+        Self::loopback()
+    }
+}
 
 impl AllowList {
     /// Loopback only.
     #[must_use]
     pub fn loopback() -> Self {
-        Self::default()
+        Self::new([])
     }
 
     /// Loopback and these blocks.
     #[must_use]
     pub fn new(blocks: impl IntoIterator<Item = IpNet>) -> Self {
-        Self(blocks.into_iter().collect())
+        Self {
+            loopback: true,
+            blocks: blocks.into_iter().collect(),
+        }
+    }
+
+    /// Not even loopback.
+    #[cfg(test)]
+    pub(super) fn nobody() -> Self {
+        Self {
+            loopback: false,
+            blocks: Vec::new(),
+        }
     }
 
     /// Whether it has no block.
     #[must_use]
     pub fn is_loopback_only(&self) -> bool {
-        self.0.is_empty()
+        self.blocks.is_empty()
     }
 
     /// Whether a peer may attach keys. An IPv4 address that a dual-stack socket shows as IPv6
@@ -32,11 +54,8 @@ impl AllowList {
     #[must_use]
     pub fn allows(&self, peer: IpAddr) -> bool {
         let canonical = peer.to_canonical();
-        canonical.is_loopback()
-            || self
-                .0
-                .iter()
-                .any(|block| block.contains(&canonical) || block.contains(&peer))
+        let listed = |block: &IpNet| block.contains(&canonical) || block.contains(&peer);
+        self.loopback && canonical.is_loopback() || self.blocks.iter().any(listed)
     }
 }
 

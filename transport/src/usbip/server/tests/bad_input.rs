@@ -124,36 +124,14 @@ async fn address_in_use_and_missing_allow_list_are_told_apart() {
 
 #[tokio::test]
 async fn peer_outside_the_allow_list_gets_nothing() {
-    // Loopback is always allowed, so only this machine's other addresses can show it.
-    let server = Server::bind(
-        "0.0.0.0:0".parse().unwrap(),
-        AllowList::new(["255.255.255.255/32".parse::<ipnet::IpNet>().unwrap()]),
-    )
-    .unwrap();
-    let port = server.local_addr().unwrap().port();
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), AllowList::nobody()).unwrap();
+    let address = server.local_addr().unwrap();
     tokio::spawn(server.run());
-    // Connects nowhere: only asks the system which address it would come from.
-    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-    let Ok(()) = probe.connect("198.51.100.1:9") else {
-        return;
-    };
-    let own = probe.local_addr().unwrap().ip();
-    if own.is_loopback() {
-        return;
+    for n in [1, 2] {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut refused = Host { stream, n };
+        // The server may have closed before this arrives.
+        let _ = refused.stream.write_all(&Request::DevList.emit()).await;
+        assert!(refused.is_closed().await);
     }
-    let mut refused = Host {
-        stream: TcpStream::connect((own, port)).await.unwrap(),
-        n: 1,
-    };
-    let _ = refused.stream.write_all(&Request::DevList.emit()).await;
-    assert!(refused.is_closed().await);
-    let mut served = Host {
-        stream: TcpStream::connect(("127.0.0.1", port)).await.unwrap(),
-        n: 1,
-    };
-    served.write(&Request::DevList.emit()).await;
-    assert_eq!(
-        served.read(12).await,
-        [1, 0x11, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0]
-    );
 }

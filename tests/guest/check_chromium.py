@@ -1,8 +1,9 @@
 """Chromium on a page at http://localhost, judged by PyPI's webauthn.
 
 The page asks this process for what to do; a key is only touched by it when it
-has been told to. The browser is started by the first check: behind others it
-would slow them beyond what they allow, and under emulation starve itself.
+has been told to. A browser is started by the first check that wants it: behind
+others it would slow them beyond what they allow, and under emulation starve
+itself. Headless it does all that needs no PIN.
 """
 
 import functools
@@ -33,13 +34,13 @@ CALL_LIMIT_S = 60
 class Browser:
     """A Chromium with one page, and the server of that page."""
 
-    def __init__(self):
+    def __init__(self, headless):
         self.tasks, self.results = queue.Queue(), queue.Queue()
         self.ready = threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.origin = f"http://{RP_ID}:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.desktop = Desktop(f"{self.origin}/")
+        self.desktop = Desktop(f"{self.origin}/", headless)
         # Checks after a browser that never came fail at once.
         self.starts = 2
 
@@ -114,40 +115,49 @@ class Browser:
         return result["credential"]
 
 
-@functools.cache
-def the_browser():
-    """The one that all checks use."""
-    return Browser()
+@functools.lru_cache(maxsize=1)
+def the_browser(headless):
+    """The one that all checks of its kind use; two at once would starve each other."""
+    for other in _started:
+        other.desktop.end()
+    _started.append(Browser(headless))
+    return _started[-1]
+
+
+_started = []
 
 
 Resident, Verification = structs.ResidentKeyRequirement, structs.UserVerificationRequirement
 
 
-@check("chromium: create and get", limit_s=480)
+@check("headless chromium: create and get", limit_s=480)
 def plain(_key):
-    create_and_get(Resident.DISCOURAGED, Verification.DISCOURAGED)
+    browser = the_browser(headless=True)
+    create_and_get(browser, Resident.DISCOURAGED, Verification.DISCOURAGED)
 
 
-@check("chromium: create and get, UV preferred", limit_s=480)
+@check("headless chromium: create and get, UV preferred", limit_s=480)
 def uv_preferred(_key):
-    create_and_get(Resident.DISCOURAGED, Verification.PREFERRED)
+    browser = the_browser(headless=True)
+    create_and_get(browser, Resident.DISCOURAGED, Verification.PREFERRED)
 
 
 @check("chromium: create and get with a PIN", keys=["pin/1-3"], limit_s=480)
 def with_pin(key):
     fresh(key, PIN)
-    create_and_get(Resident.DISCOURAGED, Verification.REQUIRED)
+    browser = the_browser(headless=False)
+    create_and_get(browser, Resident.DISCOURAGED, Verification.REQUIRED)
 
 
 @check("chromium: a passkey, discoverable and with a PIN", keys=["pin/1-3"], limit_s=480)
 def passkey(key):
     fresh(key, PIN)
-    create_and_get(Resident.REQUIRED, Verification.REQUIRED)
+    browser = the_browser(headless=False)
+    create_and_get(browser, Resident.REQUIRED, Verification.REQUIRED)
 
 
-def create_and_get(resident_key, user_verification):
+def create_and_get(browser, resident_key, user_verification):
     """Both ceremonies, each judged by `webauthn` and by fido2.server."""
-    browser = the_browser()
     verified = user_verification == Verification.REQUIRED
     user_id = os.urandom(16)
     options = webauthn.generate_registration_options(

@@ -1,8 +1,8 @@
-"""A display in memory with Chromium on it, and hands that type there.
+"""Chromium, headless or on a display in memory, and hands that type there.
 
 Chromium asks for a key's PIN in a dialog of its own, which no script of a
-page or of a test can reach: a person types, and so does this. What the
-browser shows, its log tells.
+page or of a test can reach: a person types, and so does this. Headless it has
+no dialogs. What the browser shows, its log tells.
 """
 
 import os
@@ -30,28 +30,29 @@ NEXT_KEYS_AFTER_S = 8
 
 
 class Desktop:
-    """The display with the browser, and the browser's log."""
+    """The browser with its display, if it has one, and its log."""
 
-    def __init__(self, url):
+    def __init__(self, url, headless):
+        self.headless = headless
         self.folder = Path(tempfile.mkdtemp())
         self.log = self.folder / "chromium.log"
         self.env = os.environ | {"DISPLAY": DISPLAY}
-        self._start(
-            *["Xvfb", DISPLAY, "-screen", "0", f"{WIDTH}x{HEIGHT}x24"],
-            *["-nolisten", "tcp", "-fbdir", self.folder],
-        )
-        wait_until(Path(f"/tmp/.X11-unix/X{DISPLAY[1:]}").exists, "Xvfb is there")
+        if not headless:
+            self._start(
+                *["Xvfb", DISPLAY, "-screen", "0", f"{WIDTH}x{HEIGHT}x24"],
+                *["-nolisten", "tcp", "-fbdir", self.folder],
+            )
+            wait_until(Path(f"/tmp/.X11-unix/X{DISPLAY[1:]}").exists, "Xvfb is there")
         self._read, self._typed_at, self._browser = 0, None, None
         self.browse(url)
 
     def browse(self, url):
         """Starts Chromium on a page, in place of one that may be there."""
-        if self._browser:
-            self._browser.kill()
-            self._browser.wait()
+        self.end()
+        look = ["--headless"] if self.headless else ["--ozone-platform=x11"]
         profile = tempfile.mkdtemp(dir=self.folder)
         self._browser = self._start(
-            *["chromium", "--ozone-platform=x11", "--no-sandbox", "--disable-gpu"],
+            *["chromium", *look, "--no-sandbox", "--disable-gpu"],
             *["--disable-quic", "--no-first-run", "--disable-background-networking"],
             *["--disable-component-update", "--disable-sync", "--disable-extensions"],
             *["--password-store=basic", "--window-position=0,0"],
@@ -60,6 +61,13 @@ class Desktop:
             *["--enable-logging=stderr", "--vmodule=device_event_log*=1"],
             *[f"--user-data-dir={profile}", url],
         )
+
+    def end(self):
+        """Ends Chromium, if it runs."""
+        if self._browser:
+            self._browser.kill()
+            self._browser.wait()
+            self._browser = None
 
     def _start(self, *command):
         """A program whose output goes to the log."""
@@ -102,14 +110,17 @@ class Desktop:
 
     def evidence(self, name):
         """The end of the log; all of it and a picture go to the folder of all logs."""
-        file = SHARED / f"{name}.png"
-        file.write_bytes(picture((self.folder / "Xvfb_screen0").read_bytes()))
         text = self.log.read_text(errors="replace")
         (SHARED / f"{name}.log").write_text(text)
         # It complains at length that there is no D-Bus, and tells of every key.
         lines = [line for line in text.splitlines() if not re.search("dbus/|USB: USER", line)]
         lines = [line.split("] ", 2)[-1][:300] for line in lines]
-        return "\n".join([*lines[-15:], f"a picture of the screen is in {file.name}"])
+        ending = lines[-15:]
+        if not self.headless:
+            file = SHARED / f"{name}.png"
+            file.write_bytes(picture((self.folder / "Xvfb_screen0").read_bytes()))
+            ending.append(f"a picture of the screen is in {file.name}")
+        return "\n".join(ending)
 
 
 def picture(dump):

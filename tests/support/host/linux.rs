@@ -3,13 +3,12 @@
 //! One interrupt-IN transfer while hidraw is open, taken back at every close. As strict as
 //! vhci_hcd, which drops the device at a reply it does not expect.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::{
-    Enumerated, Host, PATIENCE_MS, Report, check_report_descriptor, get_descriptor, strings,
+    Enumerated, Host, Model, PATIENCE_MS, Wire, check_report_descriptor, get_descriptor, strings,
 };
 use crate::support::{
-    bus::Bus,
     carrier::Link,
     wire::{Body, Reply, Submit, UNLINKED, setup, unlink},
 };
@@ -27,33 +26,26 @@ struct Pending {
 
 /// A Linux machine with the key attached.
 pub(crate) struct Linux {
-    bus: Bus,
+    wire: Wire,
     last_seqnum: u32,
     /// Transfers without an answer.
     pending: BTreeMap<u32, Pending>,
-    /// Answers that a caller waits for.
-    answered: BTreeMap<u32, (i32, u32, Vec<u8>)>,
     /// UNLINK commands without an answer, and which transfer each takes back.
     unlinks: BTreeMap<u32, u32>,
     in_urb: Option<u32>,
     is_open: bool,
-    ring: VecDeque<Report>,
-    replies: usize,
 }
 
 impl Linux {
     /// Attaches and enumerates: after this the key has power.
     pub(crate) fn attach(link: Box<dyn Link>) -> Self {
         let mut linux = Self {
-            bus: Bus::new(link),
+            wire: Wire::new(link),
             last_seqnum: 0,
             pending: BTreeMap::new(),
-            answered: BTreeMap::new(),
             unlinks: BTreeMap::new(),
             in_urb: None,
             is_open: false,
-            ring: VecDeque::new(),
-            replies: 0,
         };
         linux.enumerate();
         linux
@@ -92,46 +84,6 @@ impl Linux {
         check_report_descriptor(&report.expect("report descriptor"));
     }
 
-    /// Submits a transfer and gives its seqnum. Header and payload leave together.
-    fn submit(&mut self, is_in: bool, ep: u32, length: u32, setup: [u8; 8], data: &[u8]) -> u32 {
-        self.last_seqnum += 1;
-        let seqnum = self.last_seqnum;
-        let mut bytes = Submit {
-            seqnum,
-            devid: self.bus.devid,
-            direction: u32::from(is_in),
-            ep,
-            flags: if is_in { FLAGS_IN } else { 0 },
-            length,
-            number_of_packets: 0,
-            interval: if ep == 0 { 0 } else { 5 },
-            setup,
-        }
-        .header();
-        bytes.extend(data);
-        self.pending.insert(seqnum, Pending { is_in, length });
-        self.bus.send(&bytes);
-        seqnum
-    }
-
-    /// Waits for one reply and takes it to where it belongs. False if none came.
-    fn pump(&mut self, wait_ms: u64) -> bool {
-        let pending = &self.pending;
-        let is_in = |seqnum| pending.get(&seqnum).is_some_and(|pending| pending.is_in);
-        let Some(reply) = self.bus.reply(wait_ms, is_in) else {
-            return false;
-        };
-        self.replies += 1;
-        match reply.body {
-            Body::Submit {
-                actual_length,
-                data,
-            } => self.submitted(reply.seqnum, reply.status, actual_length, data),
-            Body::Unlink => self.unlinked(&reply),
-        }
-        true
-    }
-
     fn submitted(&mut self, seqnum: u32, status: i32, actual_length: u32, data: Vec<u8>) {
         let pending = self.pending.remove(&seqnum);
         let pending = pending.unwrap_or_else(|| panic!("vhci_hcd: cannot find a urb of {seqnum}"));
@@ -141,15 +93,17 @@ impl Linux {
             pending.length
         );
         if self.in_urb != Some(seqnum) {
-            self.answered.insert(seqnum, (status, actual_length, data));
+            self.wire
+                .answered
+                .insert(seqnum, (status, actual_length, data));
             return;
         }
         self.in_urb = None;
         assert_eq!(status, 0, "the interrupt-IN transfer failed");
         let report = data.try_into().expect("a report has 64 bytes");
         if self.is_open {
-            if self.ring.len() < RING_LEN {
-                self.ring.push_back(report);
+            if self.wire.received.len() < RING_LEN {
+                self.wire.received.push_back(report);
             }
             self.park();
         }
@@ -174,18 +128,17 @@ impl Linux {
         let seqnum = self.submit(true, 1, 64, [0; 8], &[]);
         self.in_urb = Some(seqnum);
     }
-
-    fn wait_for(&mut self, seqnum: u32) -> (i32, u32, Vec<u8>) {
-        loop {
-            if let Some(answer) = self.answered.remove(&seqnum) {
-                return answer;
-            }
-            assert!(self.pump(PATIENCE_MS), "no answer to {seqnum}");
-        }
-    }
 }
 
-impl Host for Linux {
+impl Model for Linux {
+    fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    fn wire_mut(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
     fn open(&mut self) {
         assert!(!self.is_open);
         self.is_open = true;
@@ -195,73 +148,57 @@ impl Host for Linux {
     fn close(&mut self) {
         assert!(self.is_open);
         self.is_open = false;
-        self.ring.clear();
+        self.wire.received.clear();
         let Some(target) = self.in_urb else { return };
         self.last_seqnum += 1;
         let seqnum = self.last_seqnum;
         self.unlinks.insert(seqnum, target);
-        self.bus.send(&unlink(seqnum, self.bus.devid, target));
+        self.wire
+            .bus
+            .send(&unlink(seqnum, self.wire.bus.devid, target));
         while self.unlinks.contains_key(&seqnum) {
             assert!(self.pump(PATIENCE_MS), "no answer to UNLINK {seqnum}");
         }
         assert_eq!(self.in_urb, None);
     }
 
-    fn write(&mut self, report: &Report) {
-        let seqnum = self.submit(false, 1, 64, [0; 8], report);
-        let (status, actual_length, _) = self.wait_for(seqnum);
-        assert_eq!(
-            (status, actual_length),
-            (0, 64),
-            "an OUT report is taken whole"
-        );
-    }
-
-    fn read(&mut self, wait_ms: u64) -> Option<Report> {
-        let deadline = self.now_ms().saturating_add(wait_ms);
-        loop {
-            if let Some(report) = self.ring.pop_front() {
-                return Some(report);
-            }
-            if !self.pump(deadline.saturating_sub(self.now_ms())) {
-                return None;
-            }
+    /// Submits a transfer and gives its seqnum. Header and payload leave together.
+    fn submit(&mut self, is_in: bool, ep: u32, length: u32, setup: [u8; 8], data: &[u8]) -> u32 {
+        self.last_seqnum += 1;
+        let seqnum = self.last_seqnum;
+        let mut bytes = Submit {
+            seqnum,
+            devid: self.wire.bus.devid,
+            direction: u32::from(is_in),
+            ep,
+            flags: if is_in { FLAGS_IN } else { 0 },
+            length,
+            number_of_packets: 0,
+            interval: if ep == 0 { 0 } else { 5 },
+            setup,
         }
+        .header();
+        bytes.extend(data);
+        self.pending.insert(seqnum, Pending { is_in, length });
+        self.wire.bus.send(&bytes);
+        seqnum
     }
 
-    fn control(&mut self, setup: [u8; 8], data: &[u8]) -> Result<Vec<u8>, i32> {
-        let is_in = setup[0] & 0x80 != 0;
-        let length = u32::from(u16::from_le_bytes([setup[6], setup[7]]));
-        let seqnum = self.submit(is_in, 0, length, setup, data);
-        let (status, actual_length, data) = self.wait_for(seqnum);
-        if status != 0 {
-            assert_eq!(actual_length, 0, "a stall carries nothing");
-            return Err(status);
+    /// Waits for one reply and takes it to where it belongs. False if none came.
+    fn pump(&mut self, wait_ms: u64) -> bool {
+        let pending = &self.pending;
+        let is_in = |seqnum| pending.get(&seqnum).is_some_and(|pending| pending.is_in);
+        let Some(reply) = self.wire.bus.reply(wait_ms, is_in) else {
+            return false;
+        };
+        self.wire.replies += 1;
+        match reply.body {
+            Body::Submit {
+                actual_length,
+                data,
+            } => self.submitted(reply.seqnum, reply.status, actual_length, data),
+            Body::Unlink => self.unlinked(&reply),
         }
-        if !is_in {
-            assert_eq!(actual_length, length, "OUT data is taken whole");
-        }
-        Ok(data)
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.bus.now_ms()
-    }
-
-    fn is_gone_within(&mut self, wait_ms: u64) -> bool {
-        while self.pump(wait_ms) {}
-        self.bus.is_closed()
-    }
-
-    fn take_reply_count(&mut self) -> usize {
-        std::mem::take(&mut self.replies)
-    }
-
-    fn send_raw(&mut self, bytes: &[u8]) {
-        self.bus.send(bytes);
-    }
-
-    fn devid(&self) -> u32 {
-        self.bus.devid
+        true
     }
 }

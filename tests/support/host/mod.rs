@@ -6,7 +6,13 @@ mod windows;
 pub(crate) use linux::Linux;
 pub(crate) use windows::Windows;
 
-use super::wire::{STALL, setup};
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{
+    bus::Bus,
+    carrier::Link,
+    wire::{STALL, setup},
+};
 
 /// Every report, both ways.
 pub(crate) type Report = [u8; 64];
@@ -36,6 +42,116 @@ pub(crate) trait Host {
     fn send_raw(&mut self, bytes: &[u8]);
     /// devid, for bytes made by hand.
     fn devid(&self) -> u32;
+}
+
+/// What every model has on the wire.
+struct Wire {
+    bus: Bus,
+    /// Answers that a caller waits for: status, actual_length, data.
+    answered: BTreeMap<u32, (i32, u32, Vec<u8>)>,
+    /// Reports that no program has read yet.
+    received: VecDeque<Report>,
+    replies: usize,
+}
+
+impl Wire {
+    fn new(link: Box<dyn Link>) -> Self {
+        Self {
+            bus: Bus::new(link),
+            answered: BTreeMap::new(),
+            received: VecDeque::new(),
+            replies: 0,
+        }
+    }
+}
+
+/// What one operating system does in its own way.
+trait Model {
+    fn wire(&self) -> &Wire;
+    fn wire_mut(&mut self) -> &mut Wire;
+    fn open(&mut self);
+    fn close(&mut self);
+    /// Sends a transfer; its seqnum.
+    fn submit(&mut self, is_in: bool, ep: u32, length: u32, setup: [u8; 8], data: &[u8]) -> u32;
+    /// Takes one reply, if one comes within the time.
+    fn pump(&mut self, wait_ms: u64) -> bool;
+
+    fn wait_for(&mut self, seqnum: u32) -> (i32, u32, Vec<u8>) {
+        loop {
+            if let Some(answer) = self.wire_mut().answered.remove(&seqnum) {
+                return answer;
+            }
+            assert!(self.pump(PATIENCE_MS), "no answer to {seqnum:#x}");
+        }
+    }
+}
+
+impl<M: Model> Host for M {
+    fn open(&mut self) {
+        Model::open(self);
+    }
+
+    fn close(&mut self) {
+        Model::close(self);
+    }
+
+    fn write(&mut self, report: &Report) {
+        let seqnum = self.submit(false, 1, 64, [0; 8], report);
+        let (status, actual_length, _) = self.wait_for(seqnum);
+        assert_eq!(
+            (status, actual_length),
+            (0, 64),
+            "an OUT report is taken whole"
+        );
+    }
+
+    fn read(&mut self, wait_ms: u64) -> Option<Report> {
+        let deadline = self.now_ms().saturating_add(wait_ms);
+        loop {
+            if let Some(report) = self.wire_mut().received.pop_front() {
+                return Some(report);
+            }
+            if !self.pump(deadline.saturating_sub(self.now_ms())) {
+                return None;
+            }
+        }
+    }
+
+    fn control(&mut self, setup: [u8; 8], data: &[u8]) -> Result<Vec<u8>, i32> {
+        let is_in = setup[0] & 0x80 != 0;
+        let length = u32::from(u16::from_le_bytes([setup[6], setup[7]]));
+        let seqnum = self.submit(is_in, 0, length, setup, data);
+        let (status, actual_length, data) = self.wait_for(seqnum);
+        if status != 0 {
+            assert_eq!(actual_length, 0, "a stall carries nothing");
+            return Err(status);
+        }
+        if !is_in {
+            assert_eq!(actual_length, length, "OUT data is taken whole");
+        }
+        Ok(data)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.wire().bus.now_ms()
+    }
+
+    fn is_gone_within(&mut self, wait_ms: u64) -> bool {
+        while self.pump(wait_ms) {}
+        self.wire().bus.is_closed()
+    }
+
+    fn take_reply_count(&mut self) -> usize {
+        std::mem::take(&mut self.wire_mut().replies)
+    }
+
+    fn send_raw(&mut self, bytes: &[u8]) {
+        self.wire_mut().bus.send(bytes);
+    }
+
+    fn devid(&self) -> u32 {
+        self.wire().bus.devid
+    }
 }
 
 impl dyn Host {

@@ -7,11 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
-    Enumerated, Host, PATIENCE_MS, Report, check_report_descriptor, expect_stall, get_descriptor,
-    strings,
+    Enumerated, Host, Model, Wire, check_report_descriptor, expect_stall, get_descriptor, strings,
 };
 use crate::support::{
-    bus::Bus,
     carrier::Link,
     wire::{Body, Submit, UNLINKED, setup, unlink},
 };
@@ -27,11 +25,10 @@ const STEPS: [u32; 3] = [1, 7, 2];
 
 /// A Windows machine with the key attached.
 pub(crate) struct Windows {
-    bus: Bus,
+    wire: Wire,
     counter: u32,
     /// Transfers without an answer, and how much each has room for.
     pending: BTreeMap<u32, u32>,
-    answered: BTreeMap<u32, (i32, u32, Vec<u8>)>,
     /// UNLINK commands whose answers nobody waits for, and what each took back.
     unlinks: BTreeMap<u32, u32>,
     /// Taken back here, and perhaps answered there already.
@@ -39,24 +36,19 @@ pub(crate) struct Windows {
     /// Reads in flight, the oldest first.
     reads: VecDeque<u32>,
     is_open: bool,
-    queue: VecDeque<Report>,
-    replies: usize,
 }
 
 impl Windows {
     /// Attaches and enumerates: after this the key has power.
     pub(crate) fn attach(link: Box<dyn Link>) -> Self {
         let mut windows = Self {
-            bus: Bus::new(link),
+            wire: Wire::new(link),
             counter: 0x0001_0000,
             pending: BTreeMap::new(),
-            answered: BTreeMap::new(),
             unlinks: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             reads: VecDeque::new(),
             is_open: false,
-            queue: VecDeque::new(),
-            replies: 0,
         };
         windows.enumerate();
         windows
@@ -111,43 +103,6 @@ impl Windows {
         self.counter << 1 | u32::from(is_in)
     }
 
-    fn submit(&mut self, is_in: bool, ep: u32, length: u32, setup: [u8; 8], data: &[u8]) -> u32 {
-        let seqnum = self.next_seqnum(is_in);
-        let header = Submit {
-            seqnum,
-            devid: self.bus.devid,
-            direction: u32::from(is_in),
-            ep,
-            flags: if is_in { FLAGS_IN } else { 0 },
-            length,
-            number_of_packets: NOT_ISO,
-            interval: if ep == 0 { 0 } else { 5 },
-            setup,
-        }
-        .header();
-        self.pending.insert(seqnum, length);
-        self.bus.send(&header);
-        if !data.is_empty() {
-            self.bus.send(data);
-        }
-        seqnum
-    }
-
-    fn pump(&mut self, wait_ms: u64) -> bool {
-        let Some(reply) = self.bus.reply(wait_ms, |seqnum| seqnum & 1 == 1) else {
-            return false;
-        };
-        self.replies += 1;
-        match reply.body {
-            Body::Submit {
-                actual_length,
-                data,
-            } => self.submitted(reply.seqnum, reply.status, actual_length, data),
-            Body::Unlink => self.unlinked(reply.seqnum, reply.status),
-        }
-        true
-    }
-
     fn submitted(&mut self, seqnum: u32, status: i32, actual_length: u32, data: Vec<u8>) {
         // Late: it was on its way when the UNLINK was sent.
         if self.forgotten.remove(&seqnum) {
@@ -160,7 +115,9 @@ impl Windows {
             "{actual_length} bytes of at most {room}"
         );
         if !self.reads.contains(&seqnum) {
-            self.answered.insert(seqnum, (status, actual_length, data));
+            self.wire
+                .answered
+                .insert(seqnum, (status, actual_length, data));
             return;
         }
         assert_eq!(
@@ -169,7 +126,8 @@ impl Windows {
             "reads are answered in order"
         );
         assert_eq!(status, 0, "an interrupt-IN transfer failed");
-        self.queue
+        self.wire
+            .received
             .push_back(data.try_into().expect("a report has 64 bytes"));
         self.park();
     }
@@ -197,18 +155,17 @@ impl Windows {
             self.reads.push_back(seqnum);
         }
     }
-
-    fn wait_for(&mut self, seqnum: u32) -> (i32, u32, Vec<u8>) {
-        loop {
-            if let Some(answer) = self.answered.remove(&seqnum) {
-                return answer;
-            }
-            assert!(self.pump(PATIENCE_MS), "no answer to {seqnum:#x}");
-        }
-    }
 }
 
-impl Host for Windows {
+impl Model for Windows {
+    fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    fn wire_mut(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
     fn open(&mut self) {
         assert!(!self.is_open);
         self.is_open = true;
@@ -218,68 +175,52 @@ impl Host for Windows {
     fn close(&mut self) {
         assert!(self.is_open);
         self.is_open = false;
-        self.queue.clear();
+        self.wire.received.clear();
         for target in std::mem::take(&mut self.reads) {
             let seqnum = self.next_seqnum(false);
             self.pending.remove(&target);
             self.forgotten.insert(target);
             self.unlinks.insert(seqnum, target);
-            self.bus.send(&unlink(seqnum, self.bus.devid, target));
+            self.wire
+                .bus
+                .send(&unlink(seqnum, self.wire.bus.devid, target));
         }
     }
 
-    fn write(&mut self, report: &Report) {
-        let seqnum = self.submit(false, 1, 64, [0; 8], report);
-        let (status, actual_length, _) = self.wait_for(seqnum);
-        assert_eq!(
-            (status, actual_length),
-            (0, 64),
-            "an OUT report is taken whole"
-        );
-    }
-
-    fn read(&mut self, wait_ms: u64) -> Option<Report> {
-        let deadline = self.now_ms().saturating_add(wait_ms);
-        loop {
-            if let Some(report) = self.queue.pop_front() {
-                return Some(report);
-            }
-            if !self.pump(deadline.saturating_sub(self.now_ms())) {
-                return None;
-            }
+    fn submit(&mut self, is_in: bool, ep: u32, length: u32, setup: [u8; 8], data: &[u8]) -> u32 {
+        let seqnum = self.next_seqnum(is_in);
+        let header = Submit {
+            seqnum,
+            devid: self.wire.bus.devid,
+            direction: u32::from(is_in),
+            ep,
+            flags: if is_in { FLAGS_IN } else { 0 },
+            length,
+            number_of_packets: NOT_ISO,
+            interval: if ep == 0 { 0 } else { 5 },
+            setup,
         }
-    }
-
-    fn control(&mut self, setup: [u8; 8], data: &[u8]) -> Result<Vec<u8>, i32> {
-        let is_in = setup[0] & 0x80 != 0;
-        let length = u32::from(u16::from_le_bytes([setup[6], setup[7]]));
-        let seqnum = self.submit(is_in, 0, length, setup, data);
-        let (status, actual_length, data) = self.wait_for(seqnum);
-        if status != 0 {
-            assert_eq!(actual_length, 0, "a stall carries nothing");
-            return Err(status);
+        .header();
+        self.pending.insert(seqnum, length);
+        self.wire.bus.send(&header);
+        if !data.is_empty() {
+            self.wire.bus.send(data);
         }
-        Ok(data)
+        seqnum
     }
 
-    fn now_ms(&self) -> u64 {
-        self.bus.now_ms()
-    }
-
-    fn is_gone_within(&mut self, wait_ms: u64) -> bool {
-        while self.pump(wait_ms) {}
-        self.bus.is_closed()
-    }
-
-    fn take_reply_count(&mut self) -> usize {
-        std::mem::take(&mut self.replies)
-    }
-
-    fn send_raw(&mut self, bytes: &[u8]) {
-        self.bus.send(bytes);
-    }
-
-    fn devid(&self) -> u32 {
-        self.bus.devid
+    fn pump(&mut self, wait_ms: u64) -> bool {
+        let Some(reply) = self.wire.bus.reply(wait_ms, |seqnum| seqnum & 1 == 1) else {
+            return false;
+        };
+        self.wire.replies += 1;
+        match reply.body {
+            Body::Submit {
+                actual_length,
+                data,
+            } => self.submitted(reply.seqnum, reply.status, actual_length, data),
+            Body::Unlink => self.unlinked(reply.seqnum, reply.status),
+        }
+        true
     }
 }

@@ -19,6 +19,8 @@ use std::{
 
 use roamkey_transport::usb::{Identity, IdentityError, IdentityFields};
 
+use crate::vault::StoredProfile;
+
 /// The longest profile that is read, in bytes.
 pub const MAX_PROFILE_LEN: usize = 64 * 1024;
 
@@ -79,28 +81,39 @@ impl Profile {
         if let Some((name, text)) = built_in(name_or_path) {
             return Self::parse(text, name);
         }
-        let unreadable = |why| ProfileError::Unreadable(name_or_path.to_owned(), why);
-        let file = match File::open(name_or_path) {
-            Ok(file) => file,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {
-                return Err(ProfileError::Unknown(name_or_path.to_owned()));
-            }
-            Err(why) => return Err(unreadable(why)),
+        Self::parse(&read_file(name_or_path)?, name_or_path)
+    }
+
+    /// What a stored key keeps of the profile that [`Self::load`] finds: the text of a file, and
+    /// of a built-in one the name.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn to_store(name_or_path: &str) -> Result<(Self, StoredProfile), ProfileError> {
+        let text = match built_in(name_or_path) {
+            Some(_) => None,
+            None => Some(read_file(name_or_path)?),
         };
-        let mut bytes = Vec::new();
-        let limit = MAX_PROFILE_LEN as u64 + 1; // one more byte tells that there are too many
-        file.take(limit)
-            .read_to_end(&mut bytes)
-            .map_err(unreadable)?;
-        let text = String::from_utf8(bytes).map_err(|why| {
-            let valid = why.utf8_error().valid_up_to();
-            ProfileError::Refused {
-                origin: name_or_path.to_owned(),
-                line: Some(line_at(why.as_bytes(), valid)),
-                reason: "a profile is TOML, and this is not UTF-8".to_owned(),
-            }
-        })?;
-        Self::parse(&text, name_or_path)
+        let profile = match &text {
+            Some(text) => Self::parse(text, name_or_path)?,
+            None => Self::load(name_or_path)?,
+        };
+        let name = name_or_path.to_owned();
+        Ok((profile, StoredProfile { name, text }))
+    }
+
+    /// The profile of a stored key.
+    ///
+    /// # Errors
+    /// This version knows no such profile, or refuses what it says.
+    pub fn stored(stored: &StoredProfile) -> Result<Self, ProfileError> {
+        match &stored.text {
+            Some(text) => Self::parse(text, &stored.name),
+            None => match built_in(&stored.name) {
+                Some((name, text)) => Self::parse(text, name),
+                None => Err(ProfileError::Unknown(stored.name.clone())),
+            },
+        }
     }
 
     /// Reads TOML. `origin` is what errors call it: a file's path.
@@ -134,6 +147,31 @@ impl Profile {
             ..self.usb.clone()
         })
     }
+}
+
+/// The text of a profile's file; a byte more than it may have tells that there are too many.
+fn read_file(path: &str) -> Result<String, ProfileError> {
+    let unreadable = |why| ProfileError::Unreadable(path.to_owned(), why);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            return Err(ProfileError::Unknown(path.to_owned()));
+        }
+        Err(why) => return Err(unreadable(why)),
+    };
+    let mut bytes = Vec::new();
+    let limit = MAX_PROFILE_LEN as u64 + 1;
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    String::from_utf8(bytes).map_err(|why| {
+        let valid = why.utf8_error().valid_up_to();
+        ProfileError::Refused {
+            origin: path.to_owned(),
+            line: Some(line_at(why.as_bytes(), valid)),
+            reason: "a profile is TOML, and this is not UTF-8".to_owned(),
+        }
+    })
 }
 
 fn built_in(name: &str) -> Option<(&'static str, &'static str)> {

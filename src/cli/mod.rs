@@ -1,9 +1,12 @@
 //! The command line: one file per subcommand.
 
+mod access;
 mod output;
 mod prompt;
 mod run;
+mod secret;
 mod serial;
+mod stored;
 
 use std::{fmt, io::IsTerminal, process::ExitCode};
 

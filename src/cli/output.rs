@@ -27,6 +27,9 @@ const DEFAULT_PORT: u16 = 3240;
 pub(super) struct KeyLine {
     pub(super) busid: String,
     pub(super) serial: String,
+    /// What its owner calls it, if it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
 }
 
 /// Writes to stdout from a thread of its own, so that a reader who stalls stalls nothing else.
@@ -65,10 +68,23 @@ impl Output {
     }
 
     /// The server listens and the keys can be attached.
-    pub(super) fn ready(&self, listen: SocketAddr, keys: Vec<KeyLine>) {
+    /// `note` is what a person should know of the vault.
+    pub(super) fn ready(&self, listen: SocketAddr, keys: Vec<KeyLine>, note: Option<&str>) {
         let text = match self.format {
-            Format::Text => ready_text(listen, &keys, self.touch),
-            Format::Json => json!({"event": "ready", "listen": listen, "keys": keys}).to_string(),
+            Format::Text => {
+                let ready = ready_text(listen, &keys, self.touch);
+                match note {
+                    Some(note) => format!("{note}\n\n{ready}"),
+                    None => ready,
+                }
+            }
+            Format::Json => {
+                let mut event = json!({"event": "ready", "listen": listen, "keys": keys});
+                if let (Some(note), Some(event)) = (note, event.as_object_mut()) {
+                    event.insert("vault".to_owned(), json!(note));
+                }
+                event.to_string()
+            }
         };
         // The thread is gone only where stdout is.
         let _ = self.ready.send(text);
@@ -93,7 +109,11 @@ fn ready_text(listen: SocketAddr, keys: &[KeyLine], touch: Touch) -> String {
     };
     let mut lines = vec![format!("{count} on {listen}:")];
     for key in keys.iter().take(LISTED_KEYS) {
-        lines.push(format!("  {}  serial {}", key.busid, key.serial));
+        let name = key
+            .name
+            .as_deref()
+            .map_or(String::new(), |name| format!("  {}", shown(name)));
+        lines.push(format!("  {}  serial {}{name}", key.busid, key.serial));
     }
     if let Some(last) = keys.get(LISTED_KEYS..).and_then(<[_]>::last) {
         lines.push(format!("  … to {}", last.busid));

@@ -8,15 +8,20 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
-use roamkey_transport::usbip::{AllowList, BindError, BusId, Exports, Server};
+use roamkey_transport::{
+    usb::Identity,
+    usbip::{AllowList, BindError, BusId, Exports, Server},
+};
 use tokio::{task::JoinSet, time::timeout};
 use tracing::{info, warn};
 
 use super::{
     Failure, Format,
+    access::VaultArgs,
     output::{KeyLine, Output},
     prompt,
     serial::{Origin, serial},
+    stored::{self, Served},
 };
 use crate::{
     key::{Key, Seed},
@@ -41,22 +46,32 @@ pub(super) struct Args {
     /// that others can reach.
     #[arg(long, value_name = "CIDR", value_parser = block)]
     allow_from: Vec<IpNet>,
-    /// How many keys to export, as bus ids 1-1 to 1-N.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_KEYS))]
-    keys: u32,
-    /// What the keys are: default, u2f-only, fido-2.0, fido-2.1-pin, no-prf, uv-not-required, tiny,
-    /// passkey-provider, or a TOML file, in which what is left out is as in default.
-    #[arg(long, value_name = "NAME|FILE", default_value = "default", value_parser = profile)]
-    profile: Profile,
+    /// How many keys to export, as bus ids 1-1 to 1-N; those that the vault lacks are made
+    /// [default: all that it has, or a first one].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_KEYS))]
+    keys: Option<u32>,
+    /// Export this key of the vault, by its name or bus id; may be repeated.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["keys", "ephemeral"])]
+    key: Vec<String>,
+    /// What a key is that is made now: default, u2f-only, fido-2.0, fido-2.1-pin, no-prf,
+    /// uv-not-required, tiny, passkey-provider, or a TOML file, in which what is left out is as in
+    /// default.
+    #[arg(long, value_name = "NAME|FILE", value_parser = profile)]
+    profile: Option<ProfileArg>,
     /// What to do when a touch is needed [default: ask, when stdin is a terminal].
     #[arg(long, value_enum)]
     touch: Option<TouchArg>,
     /// Refuse touches for any site but this one, such as example.com; may be repeated.
     #[arg(long, value_name = "ID")]
     rp: Vec<String>,
-    /// Forget everything at exit.
-    #[arg(long)]
+    /// With --touch auto and a vault: let any site sign in unasked.
+    #[arg(long, conflicts_with_all = ["rp", "ephemeral"])]
+    any_site: bool,
+    /// Keep no vault: forget everything at exit.
+    #[arg(long, conflicts_with_all = ["vault", "unlock"])]
     ephemeral: bool,
+    #[command(flatten)]
+    vault: VaultArgs,
     /// Make keys and ids that come out the same at every start: for tests, never for accounts.
     #[arg(long, value_name = "HEX", requires = "ephemeral", value_parser = seed)]
     seed: Option<SeedArg>,
@@ -97,8 +112,17 @@ fn block(text: &str) -> Result<IpNet, String> {
     })
 }
 
-fn profile(text: &str) -> Result<Profile, String> {
-    Profile::load(text).map_err(|why| why.to_string())
+/// A profile that was found to be good, by its name or path.
+#[derive(Clone, Debug)]
+struct ProfileArg {
+    name: String,
+    profile: Profile,
+}
+
+fn profile(text: &str) -> Result<ProfileArg, String> {
+    let profile = Profile::load(text).map_err(|why| why.to_string())?;
+    let name = text.to_owned();
+    Ok(ProfileArg { name, profile })
 }
 
 fn seed(text: &str) -> Result<SeedArg, String> {
@@ -112,16 +136,34 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let touch = touch(args.touch)?;
     if args.seed.is_some() {
         warn!("--seed: anyone who knows the seed has these keys; use them for tests only");
-    } else if !args.ephemeral {
-        warn!("keys are kept in memory only and are gone at exit (--ephemeral says that you know)");
     }
+    if touch == Touch::Auto && !args.ephemeral && args.rp.is_empty() && !args.any_site {
+        return Err(Failure::Usage(
+            "--touch auto on stored keys lets any site sign in with them unasked: name the sites \
+             that may with --rp ID, or say --any-site if you mean all of them (--ephemeral keys \
+             need neither)"
+                .into(),
+        ));
+    }
+    let stored = match args.ephemeral {
+        true => None,
+        false => Some(stored::open(&stored::Wanted {
+            vault: &args.vault,
+            count: args.keys,
+            names: &args.key,
+            profile: args.profile.as_ref().map(|profile| profile.name.as_str()),
+        })?),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|why| Failure::failed("the runtime does not start", why))?;
-    let result = runtime.block_on(serve(args, touch));
+    let result = runtime.block_on(serve(args, touch, stored.as_ref()));
     // A thread that waits for stdin or stdout must not hold up the exit.
     runtime.shutdown_background();
+    if let Some(stored) = stored {
+        stored.close();
+    }
     result
 }
 
@@ -140,7 +182,7 @@ fn touch(wanted: Option<TouchArg>) -> Result<Touch, Failure> {
     }
 }
 
-async fn serve(args: Args, touch: Touch) -> Result<(), Failure> {
+async fn serve(args: Args, touch: Touch, stored: Option<&Served>) -> Result<(), Failure> {
     // Before anything is promised: a signal from here on ends cleanly.
     let ended = end_signal()?;
     let allow = AllowList::new(args.allow_from.iter().copied());
@@ -152,9 +194,13 @@ async fn serve(args: Args, touch: Touch) -> Result<(), Failure> {
     let broker = Broker::new(Policy::new(touch, args.rp.iter().map(String::as_str)));
     let notices = broker.notices();
     let mut tasks = JoinSet::new();
-    let keys = add_keys(&args, &server.exports(), &broker, &mut tasks).await?;
+    let keys = match stored {
+        Some(stored) => stored.keys(&broker).await?,
+        None => ephemeral_keys(&args, &broker).await?,
+    };
+    let keys = export(keys, &server.exports(), &mut tasks)?;
     let output = Output::start(args.format, touch, notices);
-    output.ready(listen, keys);
+    output.ready(listen, keys, stored.map(|stored| stored.note.as_str()));
     if touch == Touch::Ask {
         prompt::start(broker.clone());
     }
@@ -178,14 +224,43 @@ async fn serve(args: Args, touch: Touch) -> Result<(), Failure> {
     result
 }
 
-/// Makes the keys and puts them on the server; each runs in a task of its own.
-async fn add_keys(
-    args: &Args,
+/// A key that is ready to be put on the server.
+pub(super) struct Ready {
+    pub(super) key: Key,
+    pub(super) usb: Identity,
+    pub(super) busid: String,
+    pub(super) serial: String,
+    /// What its owner calls it.
+    pub(super) name: Option<String>,
+}
+
+/// Puts the keys on the server; each runs in a task of its own.
+fn export(
+    keys: Vec<Ready>,
     exports: &Exports,
-    broker: &Broker,
     tasks: &mut JoinSet<()>,
 ) -> Result<Vec<KeyLine>, Failure> {
-    let profile = &args.profile;
+    let mut lines = Vec::new();
+    for ready in keys {
+        let name = ready.busid;
+        let failed = |why: &dyn std::fmt::Display| Failure::failed(format!("key {name}"), why);
+        let busid: BusId = name.parse().map_err(|why| failed(&why))?;
+        let hosts = exports.add(busid, ready.usb).map_err(|why| failed(&why))?;
+        tasks.spawn(ready.key.run(hosts));
+        lines.push(KeyLine {
+            busid: name,
+            serial: ready.serial,
+            name: ready.name,
+        });
+    }
+    Ok(lines)
+}
+
+/// Makes keys that live in memory alone.
+async fn ephemeral_keys(args: &Args, broker: &Broker) -> Result<Vec<Ready>, Failure> {
+    let default = Profile::default();
+    let given = args.profile.as_ref();
+    let profile = given.map_or(&default, |given| &given.profile);
     let origin = match &args.seed {
         Some(SeedArg(seed)) => Origin::Seed(seed),
         None => Origin::Machine(args.listen),
@@ -196,8 +271,8 @@ async fn add_keys(
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(SEEDED_DATE, |since| since.as_secs()),
     };
-    let mut lines = Vec::new();
-    for index in 1..=args.keys {
+    let mut keys = Vec::new();
+    for index in 1..=args.keys.unwrap_or(1) {
         let name = format!("1-{index}");
         let failed = |why: &dyn std::fmt::Display| Failure::failed(format!("key {name}"), why);
         let mut seed = match &args.seed {
@@ -209,16 +284,15 @@ async fn add_keys(
             .await
             .map_err(|why| failed(&why))?;
         let serial = serial(&origin, index);
-        let identity = profile.usb_identity(&serial).map_err(|why| failed(&why))?;
-        let busid: BusId = name.parse().map_err(|why| failed(&why))?;
-        let hosts = exports.add(busid, identity).map_err(|why| failed(&why))?;
-        tasks.spawn(key.run(hosts));
-        lines.push(KeyLine {
+        keys.push(Ready {
+            key,
+            usb: profile.usb_identity(&serial).map_err(|why| failed(&why))?,
             busid: name,
             serial,
+            name: None,
         });
     }
-    Ok(lines)
+    Ok(keys)
 }
 
 fn bind_failure(error: BindError) -> Failure {

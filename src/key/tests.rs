@@ -26,7 +26,9 @@ impl KeyVault for Broken {
         if self.failures_left.load(Ordering::Relaxed) == 0 {
             return self.memory.commit(set);
         }
-        Box::pin(ready(Err(VaultError("the disk is full".to_owned()))))
+        Box::pin(ready(Err(VaultError::Refused(
+            "the disk is full".to_owned(),
+        ))))
     }
 
     fn load(&mut self) -> Pending<Result<KeyState, VaultError>> {
@@ -35,7 +37,9 @@ impl KeyVault for Broken {
             return self.memory.load();
         }
         self.failures_left.store(left - 1, Ordering::Relaxed);
-        Box::pin(ready(Err(VaultError("the disk is gone".to_owned()))))
+        Box::pin(ready(Err(VaultError::Refused(
+            "the disk is gone".to_owned(),
+        ))))
     }
 }
 

@@ -46,6 +46,8 @@ impl KeyVault for Memory {
 
     fn load(&mut self) -> Pending<Result<KeyState, VaultError>> {
         let state = KeyState::load(self.records.values().cloned());
-        Box::pin(ready(state.map_err(|error| VaultError(error.to_string()))))
+        Box::pin(ready(
+            state.map_err(|error| VaultError::Refused(error.to_string())),
+        ))
     }
 }

@@ -4,13 +4,29 @@
 //! says that a set is durable. After a failure nobody knows what is, so the driver reads the key
 //! again and goes on from there.
 
+mod anchor;
+mod error;
+mod file;
 mod memory;
+mod open;
+mod record;
+mod seal;
+mod store;
+mod task;
+pub mod unlock;
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{future::Future, pin::Pin};
 
 use roamkey_ctap::{ChangeSet, KeyState};
 
+pub use error::{Broken, Damage, VaultError};
+pub use file::{Activity, Backend, Medium, default_path};
 pub use memory::Memory;
+pub use open::{LockedVault, OpenVault};
+pub use record::{Identity, KeyId, StoredProfile};
+pub use seal::VaultId;
+pub use store::{KeyNumber, MAX_KEY_NAME_LEN, Store};
+pub use task::{StoredKeyVault, Vault, VaultThread};
 
 /// An answer that may take its time.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -23,15 +39,3 @@ pub trait KeyVault: Send {
     /// The key as it is stored.
     fn load(&mut self) -> Pending<Result<KeyState, VaultError>>;
 }
-
-/// Why a vault does not answer with success. The text is for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VaultError(pub String);
-
-impl fmt::Display for VaultError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for VaultError {}

@@ -51,7 +51,7 @@ impl Inner {
 }
 
 fn failed() -> VaultError {
-    VaultError("the test wants it to fail".into())
+    VaultError::Refused("the test wants it to fail".into())
 }
 
 impl TestVault {
@@ -208,7 +208,7 @@ impl KeyVault for TestVault {
                 let _ = released.await;
             }
             let records: Vec<Record> = vault.lock().records.values().cloned().collect();
-            KeyState::load(records).map_err(|error| VaultError(error.to_string()))
+            KeyState::load(records).map_err(|error| VaultError::Refused(error.to_string()))
         })
     }
 }

@@ -1,0 +1,152 @@
+//! How a command gets at the vault: which file, and what unlocks it.
+
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use clap::Args;
+
+use super::{
+    Failure,
+    secret::{self, Source},
+};
+use crate::vault::{
+    LockedVault, OpenVault, VaultError, default_path,
+    unlock::{Kind, Method, Passphrase, Unlock},
+};
+
+/// Where the vault is and how it is unlocked.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Vault")]
+pub(super) struct VaultArgs {
+    /// The vault's file [default: vault.redb in the platform's directory for a program's data].
+    #[arg(long, value_name = "PATH")]
+    pub(super) vault: Option<PathBuf>,
+    /// Unlock it with this key file [default: whatever unlocks it without asking, then a
+    /// passphrase].
+    #[arg(long, value_name = "FILE", group = "unlock")]
+    pub(super) key_file: Option<PathBuf>,
+    /// Unlock it with the passphrase in this file; - is stdin.
+    #[arg(long, value_name = "FILE", group = "unlock")]
+    pub(super) passphrase_file: Option<PathBuf>,
+    /// Unlock it with the operating system's keyring.
+    #[arg(long, group = "unlock")]
+    pub(super) keyring: bool,
+    /// Unlock it with a recovery code, which is asked for.
+    #[arg(long, group = "unlock")]
+    pub(super) recovery_code: bool,
+    /// Unlock it with the recovery code in this file; - is stdin.
+    #[arg(long, value_name = "FILE", group = "unlock")]
+    pub(super) recovery_code_file: Option<PathBuf>,
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+/// The path of the key file that is made where nobody chooses another way.
+pub(super) fn key_file_beside(vault: &Path) -> PathBuf {
+    let mut name = vault.as_os_str().to_owned();
+    name.push(".key");
+    name.into()
+}
+
+impl From<VaultError> for Failure {
+    fn from(why: VaultError) -> Self {
+        Self::Failed(why.to_string())
+    }
+}
+
+impl VaultArgs {
+    /// The vault's file.
+    pub(super) fn path(&self) -> Result<PathBuf, Failure> {
+        match &self.vault {
+            Some(path) => Ok(path.clone()),
+            None => Ok(default_path()?),
+        }
+    }
+
+    /// What the arguments say to unlock with; `None` where they leave it open.
+    pub(super) fn given(&self) -> Result<Option<Unlock>, Failure> {
+        if let Some(path) = &self.key_file {
+            return Ok(Some(Unlock::KeyFile(path.clone())));
+        }
+        if self.keyring {
+            return Ok(Some(Unlock::Keyring));
+        }
+        if self.passphrase_file.is_some() {
+            return Ok(Some(Unlock::Passphrase(self.passphrase()?)));
+        }
+        if self.recovery_code || self.recovery_code_file.is_some() {
+            let source = Source {
+                option: "--recovery-code-file",
+                file: self.recovery_code_file.as_deref(),
+            };
+            let code = secret::recovery_code("Recovery code: ", source)?;
+            return Ok(Some(Unlock::RecoveryCode(code)));
+        }
+        Ok(None)
+    }
+
+    /// Opens and unlocks the vault, with what the arguments say or else with what its file says:
+    /// a key file that is there, the keyring, a passphrase that a person types.
+    pub(super) fn open(&self) -> Result<OpenVault, Failure> {
+        let locked = LockedVault::open(&self.path()?)?;
+        self.unlock(locked)
+    }
+
+    /// The second half of [`Self::open`].
+    pub(super) fn unlock(&self, locked: LockedVault) -> Result<OpenVault, Failure> {
+        let with = match self.given()? {
+            Some(with) => with,
+            None => self.choose(&locked)?,
+        };
+        Ok(locked.unlock(&with)?)
+    }
+
+    fn passphrase(&self) -> Result<Passphrase, Failure> {
+        let source = Source {
+            option: "--passphrase-file",
+            file: self.passphrase_file.as_deref(),
+        };
+        secret::passphrase("Passphrase of the vault: ", source)
+    }
+
+    /// What to unlock with where nobody said.
+    fn choose(&self, locked: &LockedVault) -> Result<Unlock, Failure> {
+        let slots = locked.slots();
+        for slot in slots {
+            if let Method::KeyFile { path } = &slot.method
+                && Path::new(path).exists()
+            {
+                return Ok(Unlock::KeyFile(path.into()));
+            }
+        }
+        let has = |kind| slots.iter().any(|slot| slot.kind() == kind);
+        if has(Kind::Keyring) {
+            return Ok(Unlock::Keyring);
+        }
+        if has(Kind::Passphrase) && std::io::stdin().is_terminal() {
+            return Ok(Unlock::Passphrase(self.passphrase()?));
+        }
+        let ways: Vec<_> = slots
+            .iter()
+            .map(|slot| match &slot.method {
+                Method::KeyFile { path } => {
+                    format!("the key file {path} (missing): --key-file FILE")
+                }
+                Method::Passphrase { .. } => "a passphrase: --passphrase-file FILE".to_owned(),
+                Method::Keyring { .. } => "the keyring: --keyring".to_owned(),
+                Method::RecoveryCode => "a recovery code: --recovery-code".to_owned(),
+            })
+            .collect();
+        Err(Failure::Failed(format!(
+            "the vault is locked, and nothing here unlocks it. It is unlocked by {}",
+            ways.join("; or by ")
+        )))
+    }
+}

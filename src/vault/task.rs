@@ -1,0 +1,404 @@
+//! The vault's thread: applies the change sets of all keys, several in one durable commit, and
+//! gets the vault going again after a failure.
+//!
+//! After a failure nobody knows what is on the disk. The vault is fenced, every set that was on
+//! its way is answered with an error, and the next request has it opened again from what can be
+//! read. If it was the syncing that failed, what can be read may be in memory only (the kernel
+//! forgets a page that it failed to write), so everything is written to a new file first.
+
+use std::{
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use roamkey_ctap::{ChangeSet, KeyState};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::{
+    KeyVault, Pending, VaultError,
+    anchor::Anchor,
+    file::{Lock, Medium},
+    open::OpenVault,
+    seal::{SealingKey, VaultId},
+    store::{KeyNumber, Locked, Store},
+};
+
+/// Sets that share a commit at most.
+const MOST_SETS: usize = 256;
+/// How long a vault that could not be opened again is left alone.
+const REOPEN_PAUSE: Duration = Duration::from_millis(100);
+/// How long nothing must have been asked before what can wait is done.
+const IDLE: Duration = Duration::from_millis(500);
+/// A file is looked at for space to give back when it has grown by a quarter and this, in bytes.
+const GROWTH: u64 = 128 << 10;
+
+type Answer<T> = oneshot::Sender<Result<T, VaultError>>;
+
+/// A set on its way.
+struct Commit {
+    number: KeyNumber,
+    set: ChangeSet,
+    answer: Answer<()>,
+    /// Tells the key's end that it has something on its way.
+    _ticket: Arc<()>,
+}
+
+/// What is done with the vault between commits.
+type Work = Box<dyn FnOnce(&mut Served) + Send>;
+
+enum Request {
+    Commit(Commit),
+    Work(Work),
+}
+
+/// A served vault: keys commit to it, and what a person wants is done between commits.
+#[derive(Clone)]
+pub struct Vault {
+    requests: mpsc::Sender<Request>,
+}
+
+/// The end of a served vault.
+pub struct VaultThread(JoinHandle<()>);
+
+impl VaultThread {
+    /// Waits until the vault is closed, which it is once every [`Vault`] and every key of it is
+    /// dropped.
+    pub fn join(self) {
+        if self.0.join().is_err() {
+            warn!("the vault's thread ended early");
+        }
+    }
+}
+
+impl OpenVault {
+    /// Serves the vault from a thread of its own.
+    ///
+    /// # Errors
+    /// The system starts no thread.
+    pub fn serve(self) -> Result<(Vault, VaultThread), VaultError> {
+        let (requests, received) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("vault".to_owned())
+            .spawn(move || Served::new(self).run(&received))
+            .map_err(|why| VaultError::system("the vault's thread does not start", why))?;
+        Ok((Vault { requests }, VaultThread(thread)))
+    }
+}
+
+impl Vault {
+    /// The part of one key.
+    pub fn key(&self, number: KeyNumber) -> StoredKeyVault {
+        StoredKeyVault {
+            vault: self.clone(),
+            number,
+            ticket: Arc::default(),
+        }
+    }
+
+    /// Does something with the vault between commits.
+    pub(crate) fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> Result<T, VaultError> + Send + 'static,
+    ) -> Pending<Result<T, VaultError>> {
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move |served| {
+            // Who asked may be gone.
+            let _ = answer.send(served.with_store(work));
+        });
+        self.send(Request::Work(work), answered)
+    }
+
+    fn send<T: Send + 'static>(
+        &self,
+        request: Request,
+        answered: oneshot::Receiver<Result<T, VaultError>>,
+    ) -> Pending<Result<T, VaultError>> {
+        let sent = self.requests.send(request);
+        Box::pin(async move {
+            sent.map_err(|_| VaultError::Closed)?;
+            answered.await.unwrap_or(Err(VaultError::Closed))
+        })
+    }
+}
+
+/// One key's part of a served vault. It has one set on its way at most, so that no key keeps
+/// another waiting for more than one.
+pub struct StoredKeyVault {
+    vault: Vault,
+    number: KeyNumber,
+    ticket: Arc<()>,
+}
+
+impl KeyVault for StoredKeyVault {
+    fn commit(&mut self, set: ChangeSet) -> Pending<Result<(), VaultError>> {
+        if Arc::strong_count(&self.ticket) > 1 {
+            let why = "the key has a change on its way already".to_owned();
+            return Box::pin(async { Err(VaultError::Refused(why)) });
+        }
+        let (answer, answered) = oneshot::channel();
+        let commit = Commit {
+            number: self.number,
+            set,
+            answer,
+            _ticket: Arc::clone(&self.ticket),
+        };
+        self.vault.send(Request::Commit(commit), answered)
+    }
+
+    fn load(&mut self) -> Pending<Result<KeyState, VaultError>> {
+        let number = self.number;
+        self.vault.work(move |store| store.key_state(number))
+    }
+}
+
+/// Whether the vault can be used.
+enum Condition {
+    Open(Store),
+    Fenced {
+        why: VaultError,
+        /// When it was last tried to open it again.
+        tried: Option<Instant>,
+        /// What can be read may not be on the disk.
+        rewrite: bool,
+    },
+}
+
+/// The vault in its thread.
+struct Served {
+    condition: Condition,
+    medium: Box<dyn Medium>,
+    data_key: SealingKey,
+    vault: VaultId,
+    anchor: Option<Anchor>,
+    _lock: Option<Lock>,
+    /// Every commit up to this one may have been answered with success.
+    acknowledged: u64,
+    /// The file's length when it was last looked at for space to give back, in bytes.
+    looked_at: u64,
+}
+
+impl Served {
+    fn new(open: OpenVault) -> Self {
+        Self {
+            acknowledged: open.store.commits(),
+            vault: open.store.vault(),
+            condition: Condition::Open(open.store),
+            medium: open.medium,
+            data_key: open.data_key,
+            anchor: open.anchor,
+            _lock: open.lock,
+            looked_at: 0,
+        }
+    }
+
+    fn run(mut self, requests: &mpsc::Receiver<Request>) {
+        let mut next = None;
+        loop {
+            let request = match next.take() {
+                Some(request) => request,
+                None if self.has_chores() => match requests.recv_timeout(IDLE) {
+                    Ok(request) => request,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        self.do_chores();
+                        continue;
+                    }
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                },
+                None => match requests.recv() {
+                    Ok(request) => request,
+                    Err(mpsc::RecvError) => break,
+                },
+            };
+            match request {
+                Request::Work(work) => work(&mut self),
+                Request::Commit(first) => {
+                    let mut commits = vec![first];
+                    while commits.len() < MOST_SETS {
+                        match requests.try_recv() {
+                            Ok(Request::Commit(commit)) => commits.push(commit),
+                            Ok(other @ Request::Work(_)) => {
+                                next = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.commit(commits);
+                }
+            }
+        }
+        self.do_chores();
+    }
+
+    /// One durable commit for all the sets. A set that cannot apply is refused alone.
+    fn commit(&mut self, commits: Vec<Commit>) {
+        let (sets, answers): (Vec<_>, Vec<_>) = commits
+            .into_iter()
+            .map(|commit| ((commit.number, commit.set), (commit.answer, commit._ticket)))
+            .unzip();
+        let outcome = self.with_store(|store| {
+            store.write(|transaction| {
+                let outcomes = sets.into_iter().map(|(number, set)| {
+                    if !transaction.has_key(number) {
+                        let gone = format!("key 1-{} is no longer in the vault", number.0);
+                        return Ok(Err(VaultError::Unknown(gone)));
+                    }
+                    transaction.apply(number, set).map(Ok)
+                });
+                outcomes.collect::<Result<Vec<_>, _>>()
+            })
+        });
+        match outcome {
+            Ok(outcomes) => {
+                for ((answer, ticket), outcome) in answers.into_iter().zip(outcomes) {
+                    drop(ticket);
+                    // A key that is gone wants no answer.
+                    let _ = answer.send(outcome);
+                }
+            }
+            Err(why) => {
+                for (answer, ticket) in answers {
+                    drop(ticket);
+                    let _ = answer.send(Err(why.clone()));
+                }
+            }
+        }
+        self.compact_if_grown();
+    }
+
+    /// Does something with the vault, opening it again first where it has failed. When `Ok` is
+    /// returned, what was written is durable and where it will be found again.
+    fn with_store<T>(
+        &mut self,
+        work: impl FnOnce(&mut Store) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        self.open_again()?;
+        let Condition::Open(store) = &mut self.condition else {
+            return Err(VaultError::Closed);
+        };
+        let outcome = work(store);
+        let changed = store.commits() != self.acknowledged;
+        let outcome = match outcome {
+            Ok(done) if changed => self.medium.check_place().map(|()| done),
+            other => other,
+        };
+        match &outcome {
+            Ok(_) => self.acknowledged = self.acknowledged.max(store.commits()),
+            Err(why @ (VaultError::System { .. } | VaultError::Fenced(_))) => {
+                let why = why.clone();
+                self.fence(why);
+            }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// Nothing is read or written until the vault has been opened again.
+    fn fence(&mut self, why: VaultError) {
+        let rewrite = self.medium.activity().sync_failed();
+        warn!(%why, "the vault has failed: what was on its way is answered with an error");
+        self.condition = Condition::Fenced {
+            why,
+            tried: None,
+            rewrite,
+        };
+    }
+
+    /// Opens the vault again, if it has failed and was left alone for a while.
+    fn open_again(&mut self) -> Result<(), VaultError> {
+        let Condition::Fenced {
+            why,
+            tried,
+            rewrite,
+        } = &mut self.condition
+        else {
+            return Ok(());
+        };
+        if tried.is_some_and(|tried| tried.elapsed() < REOPEN_PAUSE) {
+            return Err(why.clone());
+        }
+        let mut rewrite_done = !*rewrite;
+        match self.reopened(&mut rewrite_done) {
+            Ok(store) => {
+                info!("the vault is open again");
+                self.condition = Condition::Open(store);
+                Ok(())
+            }
+            Err(error) => {
+                self.condition = Condition::Fenced {
+                    why: error.clone(),
+                    tried: Some(Instant::now()),
+                    rewrite: !rewrite_done || self.medium.activity().sync_failed(),
+                };
+                Err(error)
+            }
+        }
+    }
+
+    fn reopened(&mut self, rewrite_done: &mut bool) -> Result<Store, VaultError> {
+        let mut store = self.read_again()?;
+        if !*rewrite_done {
+            let fresh = self.medium.open_fresh()?;
+            store.copy_to(fresh)?;
+            drop(store);
+            self.medium.adopt_fresh()?;
+            *rewrite_done = true;
+            store = self.read_again()?;
+        }
+        Ok(store)
+    }
+
+    /// The vault as it can be read now; it holds every commit that was answered with success.
+    fn read_again(&mut self) -> Result<Store, VaultError> {
+        let backend = self.medium.open()?;
+        let locked = Locked::open(backend, self.medium.path())?;
+        if locked.vault() != self.vault {
+            let path = self.medium.path().display();
+            return Err(VaultError::Fenced(format!("{path} is another vault now")));
+        }
+        let store = locked.unlock(&self.data_key)?;
+        if store.commits() < self.acknowledged {
+            return Err(VaultError::OlderCopy {
+                commit: store.commits(),
+                seen: self.acknowledged,
+            });
+        }
+        Ok(store)
+    }
+
+    /// Whether something waits for a quiet moment.
+    fn has_chores(&self) -> bool {
+        match (&self.condition, &self.anchor) {
+            (Condition::Open(store), Some(anchor)) => anchor.is_behind(store),
+            (Condition::Open(_) | Condition::Fenced { .. }, _) => false,
+        }
+    }
+
+    fn do_chores(&mut self) {
+        if let (Condition::Open(store), Some(anchor)) = (&mut self.condition, &mut self.anchor) {
+            anchor.note(store);
+        }
+    }
+
+    /// Gives back the space that deleted records have left, when the file has grown.
+    fn compact_if_grown(&mut self) {
+        let Condition::Open(store) = &mut self.condition else {
+            return;
+        };
+        let length = self.medium.length();
+        if length
+            <= self
+                .looked_at
+                .saturating_add(self.looked_at / 4)
+                .saturating_add(GROWTH)
+        {
+            return;
+        }
+        match store.compact_if_sparse(length) {
+            Ok(_) => self.looked_at = self.medium.length(),
+            Err(why) => self.fence(why),
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Slots as a whole: what opens them, what does not, and what is left of them.
 
+#[cfg(target_os = "linux")]
+mod session;
+
 use std::{env, fs, process};
 
 use super::*;

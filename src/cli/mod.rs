@@ -3,6 +3,14 @@
 mod output;
 mod prompt;
 mod run;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the commands that ask for secrets are being built on it"
+    )
+)]
+mod secret;
 mod serial;
 
 use std::{fmt, io::IsTerminal, process::ExitCode};

@@ -16,7 +16,7 @@ use super::Failure;
 use crate::vault::unlock::{Passphrase, RecoveryCode};
 
 /// Longer secrets are not secrets but the wrong file. In bytes, with the end of the line.
-const LONGEST: u64 = 4096;
+const LONGEST: usize = 4096;
 /// How often a slip at the terminal may be made good.
 const ATTEMPTS: usize = 3;
 
@@ -64,6 +64,8 @@ pub(super) fn new_pin(prompt: &str, source: Source<'_>) -> Result<Zeroizing<Stri
 /// Shows a prompt on the terminal and reads a line without an echo.
 type TypeIn<'a> = &'a mut dyn FnMut(&str) -> io::Result<String>;
 
+/// Where nothing catches SIGINT, Ctrl-C ends the process in here with the echo still off (rpassword
+/// 7.5); interactive bash, zsh and fish turn it on again, as after any program that a signal ended.
 fn type_in(prompt: &str) -> io::Result<String> {
     rpassword::prompt_password(prompt)
 }
@@ -206,20 +208,22 @@ fn from_file(what: &str, option: &str, file: &Path) -> Result<Zeroizing<String>,
 /// A line with its end; one byte more than the longest there may be shows that it is longer.
 fn line_of(input: &mut impl BufRead) -> io::Result<Zeroizing<Vec<u8>>> {
     // All its room at once: bytes that moved would leave a copy behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 1));
-    input.take(LONGEST + 1).read_until(b'\n', &mut bytes)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
+    input
+        .take(LONGEST as u64 + 1)
+        .read_until(b'\n', &mut bytes)?;
     Ok(bytes)
 }
 
 fn all_of(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 1));
-    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
+    file.take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 /// The one line without its end, or what is wrong with it.
 fn secret_in<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a str, String> {
-    if bytes.len() as u64 > LONGEST {
+    if bytes.len() > LONGEST {
         return Err(format!(
             "it is longer than {LONGEST} bytes, so it is no {what}"
         ));
@@ -328,7 +332,7 @@ mod tests {
             ("windows", "pass word é\r\n"),
         ] {
             let file = Scratch::new(name, bytes.as_bytes());
-            let secret = pin("PIN: ", file.source()).ok().expect("a secret");
+            let secret = pin("PIN: ", file.source()).expect("a secret");
             assert_eq!(*secret, "pass word é", "{name}");
             assert!(new_pin("PIN: ", file.source()).is_ok());
             assert!(passphrase("Passphrase: ", file.source()).is_ok());
@@ -392,7 +396,7 @@ mod tests {
     fn new_secret_is_typed_twice() {
         let mut typist = Typist::of(&["12345678", "12345678"]);
         let secret = typist.run(|t| made_up("PIN", "New PIN: ", TERMINAL, eight, t));
-        assert_eq!(*secret.ok().expect("a secret"), "12345678");
+        assert_eq!(*secret.expect("a secret"), "12345678");
         assert_eq!(typist.prompts, ["New PIN: ", "The same PIN again: "]);
     }
 
@@ -413,16 +417,16 @@ mod tests {
 
         let mut typist = Typist::of(&["", "1234"]);
         let secret = typist.run(|t| given("PIN", "PIN: ", TERMINAL, t));
-        assert_eq!(*secret.ok().expect("a secret"), "1234");
+        assert_eq!(*secret.expect("a secret"), "1234");
     }
 
     #[test]
     fn typing_error_in_a_recovery_code_is_told_before_anything_is_tried() {
         let wanted = RecoveryCode::random().expect("randomness").to_string();
-        let short = &wanted[1..];
+        let short = wanted.split_at(1).1;
         let mut typist = Typist::of(&[short, &wanted]);
         let read = typist.run(|t| code("Recovery code: ", TERMINAL, t));
-        assert_eq!(read.ok().expect("a code").to_string(), wanted);
+        assert_eq!(read.expect("a code").to_string(), wanted);
         assert!(
             typist.prompts[1].contains("27 were typed"),
             "{:?}",
@@ -431,7 +435,7 @@ mod tests {
 
         let file = Scratch::new("code", format!("{wanted}\n").as_bytes());
         let read = recovery_code("Recovery code: ", file.source());
-        assert_eq!(read.ok().expect("a code").to_string(), wanted);
+        assert_eq!(read.expect("a code").to_string(), wanted);
         let file = Scratch::new("slip", short.as_bytes());
         let error = text(recovery_code("Recovery code: ", file.source()));
         assert!(error.contains(OPTION) && !error.contains(short), "{error}");

@@ -8,11 +8,8 @@ mod anchor;
 mod error;
 mod file;
 mod memory;
-mod open;
-mod record;
+#[allow(dead_code, reason = "the vault's file is being built on it")]
 mod seal;
-mod store;
-mod task;
 pub mod unlock;
 
 use std::{future::Future, pin::Pin};

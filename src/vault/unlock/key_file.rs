@@ -16,7 +16,7 @@ use super::{KeyFileError, UnlockError};
 use crate::vault::seal::VaultId;
 
 /// Longer files are not key files. In bytes.
-const LONGEST: u64 = 4096;
+const LONGEST: usize = 4096;
 /// Length of the key in it, in bytes.
 const KEY_LEN: usize = 32;
 /// What the first line begins with; the vault's id follows.
@@ -87,13 +87,17 @@ pub(super) fn read(path: &Path, vault: &VaultId) -> Result<Zeroizing<Vec<u8>>, U
     }
 }
 
-/// Removes the file if it holds a key that `ours` knows. Another file is left alone: the one
-/// that was meant is no longer there.
+/// Removes the file if it holds a key that `ours` knows. Anything else is left alone: what was
+/// meant is no longer there, or the vault's file was changed to name it.
 pub(super) fn remove(
     path: &Path,
     vault: &VaultId,
     ours: impl FnOnce(&[u8]) -> bool,
 ) -> Result<(), UnlockError> {
+    // Opening a pipe would wait for whoever writes into it.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Ok(());
+    }
     match load(path) {
         Ok((found, key)) if found == *vault && ours(&key) => {
             let removed = fs::remove_file(path).and_then(|()| sync_directory(path));
@@ -108,11 +112,11 @@ fn load(path: &Path) -> Result<(VaultId, Zeroizing<Vec<u8>>), KeyFileError> {
     let file = File::open(path).map_err(reason)?;
     warn_if_shared(path, &file);
     // All its room at once: a text that moved would leave a copy behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 1));
-    file.take(LONGEST + 1)
+    let mut text = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
+    file.take(LONGEST as u64 + 1)
         .read_to_end(&mut text)
         .map_err(reason)?;
-    if text.len() as u64 > LONGEST {
+    if text.len() > LONGEST {
         return Err(KeyFileError::NotKeyFile);
     }
     let text = str::from_utf8(&text).map_err(|_| KeyFileError::NotKeyFile)?;
@@ -180,7 +184,8 @@ mod tests {
     const ID: &str = "000102030405060708090a0b0c0d0e0f";
 
     fn vault() -> VaultId {
-        VaultId::from(std::array::from_fn(|at| at as u8))
+        let mut counter = 0..;
+        VaultId::from([(); 16].map(|()| counter.next().expect("a byte")))
     }
 
     #[test]
@@ -205,11 +210,11 @@ mod tests {
             String::new(),
             digits.clone(),
             format!("{TITLE}{ID}\n"),
-            format!("{TITLE}{ID}\n{}", &digits[2..]),
+            format!("{TITLE}{ID}\n{}", digits.split_at(2).1),
             format!("{TITLE}{ID}\n{digits}00"),
-            format!("{TITLE}{ID}\n{}g", &digits[1..]),
+            format!("{TITLE}{ID}\n{}g", digits.split_at(1).1),
             format!("{TITLE}{ID}\n{digits}\n{digits}"),
-            format!("{TITLE}{}\n{digits}", &ID[2..]),
+            format!("{TITLE}{}\n{digits}", ID.split_at(2).1),
             format!("{TITLE}{ID}00\n{digits}"),
             format!("# another title {ID}\n{digits}"),
         ];

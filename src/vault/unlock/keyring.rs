@@ -9,7 +9,7 @@
 //!
 //! A process that found no Secret Service does not find one later: the library tries once.
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::{error::Error as _, sync::mpsc, thread, time::Duration};
 
 use keyring::{Entry, Error};
 use zeroize::Zeroizing;
@@ -30,17 +30,22 @@ pub(super) fn account(vault: &VaultId, slot: u32, created: u64) -> String {
     format!("{vault}-{slot}-{created}")
 }
 
-/// Keeps `key` under `account`, and sees that it is there.
+/// Keeps `key` under `account`, and sees that it is there. If it fails, nothing is.
 pub(super) fn store(account: &str, key: &[u8]) -> Result<(), KeyringError> {
     let digits = Zeroizing::new(base16ct::lower::encode_string(key));
-    with_entry(account, move |entry| {
+    let kept = with_entry(account, move |entry| {
         entry.set_password(&digits)?;
-        Ok(Zeroizing::new(entry.get_password()?) == digits)
-    })?
-    .then_some(())
-    .ok_or_else(|| KeyringError::Wrong {
-        account: account.into(),
-    })
+        let kept = entry.get_password().map(Zeroizing::new);
+        if !kept.as_ref().is_ok_and(|kept| *kept == digits) {
+            entry.delete_credential()?;
+        }
+        Ok(kept? == digits)
+    })?;
+    if kept {
+        Ok(())
+    } else {
+        Err(KeyringError::Failed("it keeps another text".into()))
+    }
 }
 
 /// The key under `account`.
@@ -91,7 +96,9 @@ fn call<T>(
     work: impl FnOnce(&Entry) -> keyring::Result<T>,
 ) -> Result<T, KeyringError> {
     if let Err(why) = Entry::store_status() {
-        return Err(KeyringError::Unavailable(why.to_string()));
+        // Without the library's own words in front of the system's.
+        let why = why.source().map_or(why.to_string(), ToString::to_string);
+        return Err(KeyringError::Unavailable(why));
     }
     Entry::new(SERVICE, account)
         .and_then(|entry| work(&entry))

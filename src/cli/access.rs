@@ -116,14 +116,17 @@ impl VaultArgs {
         secret::passphrase("Passphrase of the vault: ", source)
     }
 
-    /// What to unlock with where nobody said.
+    /// What to unlock with where nobody said. A key file that was moved together with its vault is
+    /// found beside it.
     fn choose(&self, locked: &LockedVault) -> Result<Unlock, Failure> {
         let slots = locked.slots();
+        let beside = key_file_beside(&self.path()?);
         for slot in slots {
-            if let Method::KeyFile { path } = &slot.method
-                && Path::new(path).exists()
-            {
-                return Ok(Unlock::KeyFile(path.into()));
+            if let Method::KeyFile { path } = &slot.method {
+                let places = [PathBuf::from(path), beside.clone()];
+                if let Some(path) = places.into_iter().find(|path| path.exists()) {
+                    return Ok(Unlock::KeyFile(path));
+                }
             }
         }
         let has = |kind| slots.iter().any(|slot| slot.kind() == kind);

@@ -4,13 +4,6 @@ mod access;
 mod output;
 mod prompt;
 mod run;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the commands that ask for secrets are being built on it"
-    )
-)]
 mod secret;
 mod serial;
 mod stored;

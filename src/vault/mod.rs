@@ -8,8 +8,11 @@ mod anchor;
 mod error;
 mod file;
 mod memory;
-#[allow(dead_code, reason = "the vault's file is being built on it")]
+mod open;
+mod record;
 mod seal;
+mod store;
+mod task;
 pub mod unlock;
 
 use std::{future::Future, pin::Pin};

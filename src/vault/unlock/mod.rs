@@ -132,10 +132,6 @@ impl Slot {
     /// # Errors
     /// The passphrase is too short, the key file or the keyring cannot be written, or memory or
     /// randomness is lacking. Then nothing is left outside.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the vault's file is being built on it")
-    )]
     pub(crate) fn create(
         id: u32,
         created: u64,
@@ -202,10 +198,6 @@ impl Slot {
     /// # Errors
     /// What was brought is of another kind, is not there or is wrong, or the slot was tampered
     /// with.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the vault's file is being built on it")
-    )]
     pub(crate) fn open(&self, vault: &VaultId, with: &Unlock) -> Result<SealingKey, UnlockError> {
         match (&self.method, with) {
             (Method::Passphrase { params, salt }, Unlock::Passphrase(passphrase)) => self
@@ -239,10 +231,6 @@ impl Slot {
     ///
     /// # Errors
     /// It is there, or may be there, and cannot be removed.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the vault's file is being built on it")
-    )]
     pub(crate) fn forget(&self, vault: &VaultId) -> Result<(), UnlockError> {
         match &self.method {
             Method::KeyFile { path } => key_file::remove(Path::new(path), vault, |key| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{
     VaultError,
     anchor::Anchor,
-    file::{Disk, Lock, Medium, make_directory_of},
+    file::{Disk, Lock, Medium, make_directory_of, state_dir},
     seal::{SealingKey, VaultId},
     store::{Locked, Store},
     unlock::{Slot, Unlock},
@@ -26,13 +26,21 @@ impl LockedVault {
     /// # Errors
     /// There is none, another process has it, or it cannot be read.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
+        Self::open_in(path, &state_dir()?)
+    }
+
+    /// The same with another directory for what this machine has seen of vaults.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in(path: &Path, state: &Path) -> Result<Self, VaultError> {
         if !path.exists() {
             return Err(VaultError::NotFound(path.to_owned()));
         }
         let lock = Lock::take(path)?;
         let mut medium = Disk::new(path);
         let locked = Locked::open(medium.open()?, path)?;
-        let anchor = Anchor::of(locked.vault())?;
+        let anchor = Anchor::new(state, locked.vault());
         Ok(Self {
             locked,
             medium: Box::new(medium),
@@ -133,6 +141,19 @@ impl OpenVault {
     /// # Errors
     /// Something is there already, or it cannot be written.
     pub fn create(path: &Path, with: &Unlock, created: u64) -> Result<Self, VaultError> {
+        Self::create_in(path, &state_dir()?, with, created)
+    }
+
+    /// The same with another directory for what this machine has seen of vaults.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_in(
+        path: &Path,
+        state: &Path,
+        with: &Unlock,
+        created: u64,
+    ) -> Result<Self, VaultError> {
         make_directory_of(path)?;
         let lock = Lock::take(path)?;
         if path.exists() {
@@ -141,7 +162,7 @@ impl OpenVault {
         let vault = VaultId::random()?;
         let mut open = Self::create_on(Box::new(Disk::new(path)), vault, with, created)?;
         open.lock = Some(lock);
-        open.anchor = Some(Anchor::of(vault)?);
+        open.anchor = Some(Anchor::new(state, vault));
         Ok(open)
     }
 

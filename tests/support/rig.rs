@@ -6,6 +6,7 @@ use roamkey::{
     key::Seed,
     presence::{Broker, Notice, Policy, RequestId, Touch},
     profile::Profile,
+    vault::KeyVault,
 };
 use roamkey_ctap::{Decision, Prompt, Withdrawn};
 use tokio::sync::mpsc;
@@ -139,7 +140,9 @@ impl Rig {
         } else {
             let seeds = (0..*keys).map(|n| Seed::from_bytes(self.seed.bytes(&purpose, n)));
             let seeds = seeds.collect();
-            Strip::Sockets(Sockets::start(profile, seeds, &self.vaults, &broker))
+            let vaults = self.vaults.iter().cloned();
+            let vaults = vaults.map(|vault| Box::new(vault) as Box<dyn KeyVault>);
+            Strip::Sockets(Sockets::start(profile, seeds, vaults.collect(), &broker))
         };
         self.running = Some(Running {
             broker,

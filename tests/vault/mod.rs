@@ -1,0 +1,4 @@
+//! The vault on disk: what older versions wrote, what is damaged, what fails.
+
+mod formats;
+mod served;

@@ -8,7 +8,7 @@ use super::{
     anchor::Anchor,
     file::{Disk, Lock, Medium, make_directory_of, state_dir},
     seal::{SealingKey, VaultId},
-    store::{Locked, Store},
+    store::{Locked, SCHEMA, Store},
     unlock::{Slot, Unlock},
 };
 
@@ -107,22 +107,39 @@ impl LockedVault {
         data_key: SealingKey,
         accept_older: bool,
     ) -> Result<OpenVault, VaultError> {
-        let store = self.locked.unlock(&data_key)?;
-        let mut anchor = self.anchor;
+        let mut store = self.locked.unlock(&data_key)?;
+        let (mut anchor, mut medium) = (self.anchor, self.medium);
         if let Some(anchor) = &mut anchor {
             match anchor.check(&store) {
                 Err(VaultError::OlderCopy { .. }) if accept_older => {}
                 checked => checked?,
             }
         }
+        migrate(&mut store, &mut *medium)?;
         Ok(OpenVault {
             store,
-            medium: self.medium,
+            medium,
             data_key,
             lock: self.lock,
             anchor,
         })
     }
+}
+
+/// Brings a vault of an older schema to this one, after a copy of it as it is.
+fn migrate(store: &mut Store, medium: &mut dyn Medium) -> Result<(), VaultError> {
+    let schema = store.schema();
+    if schema == SCHEMA {
+        return Ok(());
+    }
+    store.copy_to(medium.open_copy(schema)?)?;
+    store.migrate()?;
+    tracing::warn!(
+        path = %medium.path().display(),
+        "the vault was of schema {schema} and is of schema {SCHEMA} now; a copy as it was is \
+         beside it"
+    );
+    Ok(())
 }
 
 /// A vault that this process has and can read.

@@ -8,7 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use roamkey::vault::{OpenVault, StoredProfile, unlock::Unlock};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use roamkey::vault::{LockedVault, OpenVault, StoredProfile, VaultError, unlock::Unlock};
 use serde_json::{Value, json};
 
 use super::served::{CREATED, Directory, Served, open, state_of};
@@ -136,4 +137,61 @@ fn vaults_of_all_released_versions_are_opened() {
         versions += 1;
     }
     assert!(versions > 0);
+}
+
+/// Opens the file as redb does and puts another schema into it.
+fn set_schema(path: &Path, schema: u32) {
+    const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+    let db = Database::open(path).expect("a redb file");
+    let write = db.begin_write().expect("a transaction");
+    {
+        let mut meta = write.open_table(META).expect("the table");
+        let bytes = meta.get("format").expect("a row").expect("a row");
+        let mut format: ciborium::Value = ciborium::from_reader(bytes.value()).expect("CBOR");
+        drop(bytes);
+        for (name, value) in format.as_map_mut().expect("a map") {
+            if name.as_text() == Some("schema") {
+                *value = schema.into();
+            }
+        }
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&format, &mut bytes).expect("CBOR");
+        meta.insert("format", bytes.as_slice()).expect("a row");
+    }
+    write.commit().expect("a commit");
+}
+
+#[test]
+fn newer_schema_is_refused_by_name() {
+    let directory = Directory::new("format-newer");
+    make(&directory.0);
+    let path = directory.file(VAULT);
+    set_schema(&path, 99);
+    let refused = LockedVault::open_in(&path, &state_of(&path)).map(drop);
+    let Err(why @ VaultError::Newer { schema: 99, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(why.to_string().contains("schema 99"), "{why}");
+}
+
+#[test]
+fn older_schema_is_migrated_once_after_a_copy() {
+    let directory = Directory::new("format-older");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/vaults/v1");
+    for name in [VAULT, "vault.redb.key"] {
+        fs::copy(fixture.join(name), directory.file(name)).expect("a copy");
+    }
+    let path = directory.file(VAULT);
+    let commits = open(&path).commits();
+    let copy = directory.file("vault.redb.schema-1");
+    let kept = fs::read(&copy).expect("a copy as it was");
+    // The second time there is nothing to migrate.
+    assert_eq!(open(&path).commits(), commits);
+    assert_eq!(fs::read(&copy).expect("the same copy"), kept);
+    // The copy is a vault of schema 1, which can be opened in its turn.
+    let other = Directory::new("format-older-copy");
+    fs::copy(&copy, other.file(VAULT)).expect("a copy");
+    fs::copy(fixture.join("vault.redb.key"), other.file("vault.redb.key")).expect("a copy");
+    assert_eq!(open(&other.file(VAULT)).commits(), commits);
+    assert!(other.file("vault.redb.schema-1").exists());
 }

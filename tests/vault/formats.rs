@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableTable as _, TableDefinition};
 use roamkey::vault::{LockedVault, OpenVault, StoredProfile, VaultError, unlock::Unlock};
 use serde_json::{Value, json};
 

@@ -274,13 +274,21 @@ impl Store {
         .into())
     }
 
+    /// How many bytes of keys and values are in the file, however long it is.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn live_bytes(&self) -> Result<u64, VaultError> {
+        let write = self.db.begin_write()?;
+        let live = write.stats()?.stored_bytes();
+        write.abort()?;
+        Ok(live)
+    }
+
     /// Gives space back to the system that deleted records have left, where there is much.
     /// `length` is the file's, in bytes; the answer says whether it may have changed.
     pub(crate) fn compact_if_sparse(&mut self, length: u64) -> Result<bool, VaultError> {
-        let write = self.db.begin_write()?;
-        let stats = write.stats()?;
-        write.abort()?;
-        let live = stats.stored_bytes();
+        let live = self.live_bytes()?;
         if length <= live + live / 2 + SPARE_LEN {
             return Ok(false);
         }

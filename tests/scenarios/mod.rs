@@ -11,6 +11,8 @@ mod enumeration;
 mod extensions;
 mod get_assertion;
 mod idle;
+mod large_blob_key;
+mod large_blobs;
 mod make_credential;
 mod management;
 mod pin;

@@ -1,5 +1,6 @@
 //! authenticatorLargeBlobs (CTAP 2.1 §6.10): the array, its fragments, and what becomes of them
-//! when something goes wrong.
+//! when something goes wrong. What a PIN has to do with it is in `large_blob_token`, what becomes
+//! durable in `large_blob_vault`.
 
 use ciborium::Value;
 

@@ -12,6 +12,8 @@ mod extensions;
 mod get_assertion;
 mod idle;
 mod large_blob_key;
+mod large_blob_token;
+mod large_blob_vault;
 mod large_blobs;
 mod make_credential;
 mod management;

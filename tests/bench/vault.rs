@@ -366,7 +366,7 @@ async fn size_after_churn(directory: &std::path::Path, template: &Credential) {
     let length = place.length(); // while it is still open
     drop(vault);
     thread.join();
-    let live = place.open().store().live_bytes().unwrap();
+    let live = place.open().store().live_bytes();
     line(
         "file after 100,000 made and deleted",
         &format!(

@@ -43,8 +43,6 @@ pub(crate) const SCHEMA: u32 = 2;
 
 /// Pages that are kept in memory, in bytes.
 const CACHE_LEN: usize = 8 << 20;
-/// A file may be this much longer than half as long again as what is in it, in bytes.
-const SPARE_LEN: u64 = 256 << 10;
 /// Bus ids 1-1 to 1-10000.
 pub(crate) const MOST_KEYS: u32 = 10_000;
 
@@ -274,25 +272,15 @@ impl Store {
         .into())
     }
 
-    /// How many bytes of keys and values are in the file, however long it is.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn live_bytes(&self) -> Result<u64, VaultError> {
-        let write = self.db.begin_write()?;
-        let live = write.stats()?.stored_bytes();
-        write.abort()?;
-        Ok(live)
+    /// How many bytes all records take in the file, whatever its length.
+    pub fn live_bytes(&self) -> u64 {
+        self.ledger.live_bytes()
     }
 
-    /// Gives space back to the system that deleted records have left, where there is much.
-    /// `length` is the file's, in bytes; the answer says whether it may have changed.
-    pub(crate) fn compact_if_sparse(&mut self, length: u64) -> Result<bool, VaultError> {
-        let live = self.live_bytes()?;
-        if length <= live + live / 2 + SPARE_LEN {
-            return Ok(false);
-        }
-        Ok(self.db.compact()?)
+    /// Gives the space back to the system that deleted records have left.
+    pub(crate) fn compact(&mut self) -> Result<(), VaultError> {
+        self.db.compact()?;
+        Ok(())
     }
 
     /// Copies everything, as it lies there, into a new file on an empty `backend`.

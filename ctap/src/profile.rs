@@ -48,17 +48,20 @@ pub enum Extension {
     HmacSecret,
     /// CTAP 2.2 §12.8: hmac-secret at registration.
     HmacSecretMc,
+    /// §12.3.
+    LargeBlobKey,
     /// §12.4.
     MinPinLength,
 }
 
 impl Extension {
     /// Every extension that roamkey serves.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::CredBlob,
         Self::CredProtect,
         Self::HmacSecret,
         Self::HmacSecretMc,
+        Self::LargeBlobKey,
         Self::MinPinLength,
     ];
 
@@ -69,6 +72,7 @@ impl Extension {
             Self::CredProtect => "credProtect",
             Self::HmacSecret => "hmac-secret",
             Self::HmacSecretMc => "hmac-secret-mc",
+            Self::LargeBlobKey => "largeBlobKey",
             Self::MinPinLength => "minPinLength",
         }
     }
@@ -118,6 +122,10 @@ pub struct Profile {
     pub no_mc_ga_permissions_with_client_pin: bool,
     /// maxCredBlobLength, in bytes.
     pub max_cred_blob_length: u16,
+    /// Option largeBlobs.
+    pub large_blobs: bool,
+    /// maxSerializedLargeBlobArray, in bytes.
+    pub max_serialized_large_blob_array: u16,
     /// Flag BE of every credential (WebAuthn §6.1.3); its signature counter stays 0.
     pub backup_eligible: bool,
     /// Flag BS of every credential.
@@ -181,6 +189,8 @@ impl Default for Profile {
             make_cred_uv_not_rqd: false,
             no_mc_ga_permissions_with_client_pin: false,
             max_cred_blob_length: 32,
+            large_blobs: true,
+            max_serialized_large_blob_array: 16_384,
             backup_eligible: false,
             backup_state: false,
         }

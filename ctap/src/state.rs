@@ -26,6 +26,12 @@ pub const COUNTER_LEASE: u32 = 256;
 /// The counter value in a discoverable credential's registration.
 pub(crate) const REGISTRATION_COUNT: u32 = 1;
 
+/// The serialized large-blob array of a new key (CTAP 2.1 §6.10): no item, and the hash of that.
+pub(crate) const INITIAL_LARGE_BLOBS: [u8; 17] = [
+    0x80, 0x76, 0xbe, 0x8b, 0x52, 0x8d, 0x00, 0x75, 0xf7, 0xaa, 0xe9, 0x8d, 0x6f, 0xa5, 0x7a, 0x6d,
+    0x3c,
+];
+
 /// One thing to remember.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
@@ -53,6 +59,8 @@ pub enum Record {
         /// Highest value that may be used without another write.
         ceiling: u32,
     },
+    /// The serialized large-blob array, whole; absent while none was written.
+    LargeBlobs(#[serde(with = "serde_bytes")] Vec<u8>),
 }
 
 /// Where a record is: at most one record of a key has a given place.
@@ -74,6 +82,8 @@ pub enum Place {
     PinRetries,
     /// Of [`Record::Config`].
     Config,
+    /// Of [`Record::LargeBlobs`].
+    LargeBlobs,
 }
 
 /// What authenticatorConfig changes (CTAP 2.1 §6.11); a reset brings the profile's values back.
@@ -101,6 +111,7 @@ impl Record {
             Self::Pin(_) => Place::Pin,
             Self::PinRetries(_) => Place::PinRetries,
             Self::Config(_) => Place::Config,
+            Self::LargeBlobs(_) => Place::LargeBlobs,
         }
     }
 }
@@ -213,6 +224,7 @@ pub struct KeyState {
     pub(crate) pin: Option<StoredPin>,
     pub(crate) pin_retries: u8,
     pub(crate) config: Config,
+    pub(crate) large_blobs: Vec<u8>,
 }
 
 impl KeyState {
@@ -237,6 +249,7 @@ impl KeyState {
         let mut credentials = Store::default();
         let mut ceilings = Vec::new();
         let (mut pin, mut pin_retries, mut config) = (None, MAX_PIN_RETRIES, Config::default());
+        let mut large_blobs = INITIAL_LARGE_BLOBS.to_vec();
         for record in records {
             match record {
                 Record::Master(secret) => master = Some(secret),
@@ -247,6 +260,7 @@ impl KeyState {
                 Record::Pin(stored) => pin = Some(stored),
                 Record::PinRetries(left) => pin_retries = left.min(MAX_PIN_RETRIES),
                 Record::Config(stored) => config = stored,
+                Record::LargeBlobs(array) => large_blobs = array,
             }
         }
         for (id, ceiling) in ceilings {
@@ -266,6 +280,7 @@ impl KeyState {
             pin,
             pin_retries,
             config,
+            large_blobs,
         })
     }
 
@@ -288,6 +303,7 @@ impl KeyState {
                 Change::Put(Record::Pin(stored)) => self.pin = Some(stored),
                 Change::Put(Record::PinRetries(left)) => self.pin_retries = left,
                 Change::Put(Record::Config(config)) => self.config = config,
+                Change::Put(Record::LargeBlobs(array)) => self.large_blobs = array,
                 Change::Put(Record::CredentialCounter { id, ceiling }) => {
                     if let Some(counter) = self.credentials.counter_mut(&id) {
                         counter.ceiling = ceiling;
@@ -297,6 +313,9 @@ impl KeyState {
                 Change::Delete(Place::Pin) => self.pin = None,
                 Change::Delete(Place::PinRetries) => self.pin_retries = MAX_PIN_RETRIES,
                 Change::Delete(Place::Config) => self.config = Config::default(),
+                Change::Delete(Place::LargeBlobs) => {
+                    self.large_blobs = INITIAL_LARGE_BLOBS.to_vec();
+                }
                 // A credential's counter goes with it, and the rest is only ever replaced.
                 Change::Delete(
                     Place::CredentialCounter(_)

@@ -39,6 +39,8 @@ statuses! {
     InvalidParameter = 0x02, "CTAP1_ERR_INVALID_PARAMETER";
     /// A parameter has a length that the standard does not allow.
     InvalidLength = 0x03, "CTAP1_ERR_INVALID_LENGTH";
+    /// A part of a whole that is not the next one.
+    InvalidSeq = 0x04, "CTAP1_ERR_INVALID_SEQ";
     /// A member has another CBOR type than the standard says.
     CborUnexpectedType = 0x11, "CTAP2_ERR_CBOR_UNEXPECTED_TYPE";
     /// The message is not CTAP2 canonical CBOR.
@@ -47,6 +49,8 @@ statuses! {
     MissingParameter = 0x14, "CTAP2_ERR_MISSING_PARAMETER";
     /// More items than this key takes.
     LimitExceeded = 0x15, "CTAP2_ERR_LIMIT_EXCEEDED";
+    /// No room for a large-blob array of this length.
+    LargeBlobStorageFull = 0x18, "CTAP2_ERR_LARGE_BLOB_STORAGE_FULL";
     /// A credential of the exclude list is on this key.
     CredentialExcluded = 0x19, "CTAP2_ERR_CREDENTIAL_EXCLUDED";
     /// None of the algorithms asked for is offered.
@@ -83,6 +87,8 @@ statuses! {
     PinPolicyViolation = 0x37, "CTAP2_ERR_PIN_POLICY_VIOLATION";
     /// The request is longer than maxMsgSize.
     RequestTooLarge = 0x39, "CTAP2_ERR_REQUEST_TOO_LARGE";
+    /// A hash does not fit what came with it.
+    IntegrityFailure = 0x3D, "CTAP2_ERR_INTEGRITY_FAILURE";
     /// The subcommand is unknown or not offered by this key.
     InvalidSubcommand = 0x3E, "CTAP2_ERR_INVALID_SUBCOMMAND";
     /// A permission was asked for that this key does not give.

@@ -102,7 +102,7 @@ const fn member(
 
 /// Every member.
 #[rustfmt::skip] // one a line, but for the longest name
-pub(super) const MEMBERS: [Member; 29] = [
+pub(super) const MEMBERS: [Member; 31] = [
     member("", "versions", "versions", |d| &mut d.ctap.versions),
     member("", "extensions", "extensions", |d| &mut d.ctap.extensions),
     member("", "algorithms", "algorithms", |d| &mut d.ctap.algorithms),
@@ -113,6 +113,7 @@ pub(super) const MEMBERS: [Member; 29] = [
     member("options", "clientPin", "client_pin", |d| &mut d.ctap.client_pin),
     member("options", "pinUvAuthToken", "pin_uv_auth_token", |d| &mut d.ctap.pin_uv_auth_token),
     member("options", "credMgmt", "cred_mgmt", |d| &mut d.ctap.cred_mgmt),
+    member("options", "largeBlobs", "large_blobs", |d| &mut d.ctap.large_blobs),
     member("options", "authnrCfg", "authnr_cfg", |d| &mut d.ctap.authnr_cfg),
     member("options", "setMinPINLength", "set_min_pin_length", |d| &mut d.ctap.set_min_pin_length),
     member("options", "alwaysUv", "always_uv", |d| &mut d.ctap.always_uv),
@@ -128,6 +129,8 @@ pub(super) const MEMBERS: [Member; 29] = [
     member("limits", "maxRPIDsForSetMinPINLength", "max_rp_ids_for_set_min_pin_length",
         |d| &mut d.ctap.max_rp_ids_for_set_min_pin_length),
     member("limits", "maxCredBlobLength", "max_cred_blob_length", |d| &mut d.ctap.max_cred_blob_length),
+    member("limits", "maxSerializedLargeBlobArray", "max_serialized_large_blob_array",
+        |d| &mut d.ctap.max_serialized_large_blob_array),
     member("flags", "BE", "backup_eligible", |d| &mut d.ctap.backup_eligible),
     member("flags", "BS", "backup_state", |d| &mut d.ctap.backup_state),
     member("usb", "idVendor", "vendor_id", |d| &mut d.usb.vendor_id),

@@ -38,7 +38,7 @@ const MALFORMED: &[(&str, usize, &str)] = &[
     ("[options]\nrk = \"absent\"\n", 2, "rk: true or false is wanted"),
     ("versions = \"FIDO_2_1\"\n", 1, "versions: a list is wanted, not \"FIDO_2_1\""),
     ("versions = [\n  \"FIDO_2_0\",\n  \"FIDO_2_2\",\n]\n", 3, "not \"FIDO_2_2\""),
-    ("extensions = [\"hmac-secret\", \"largeBlobKey\"]\n", 1, "extensions: one of \"credBlob\", "),
+    ("extensions = [\"hmac-secret\", \"largeBlob\"]\n", 1, "extensions: one of \"credBlob\", "),
     ("algorithms = [\"ES256\", -8]\n", 1, "algorithms: one of \"ES256\", \"EdDSA\", \"ES384\", \"ES256K\" is wanted, not -8"),
     ("algorithms = [\n \"ES256\",\n \"ES256\",\n]\n", 3, "algorithms: each item once is wanted"),
     ("pinUvAuthProtocols = [3]\n", 1, "pinUvAuthProtocols: 1 or 2 is wanted, not 3"),
@@ -49,6 +49,8 @@ const MALFORMED: &[(&str, usize, &str)] = &[
     ("[limits]\nmaxMsgSize = 65536\n", 2, "maxMsgSize: a whole number from 0 to 65535 is wanted, not 65536"),
     ("[limits]\nminPINLength = -1\n", 2, "minPINLength: a whole number from 0 to 255 is wanted, not -1"),
     ("[limits]\nmaxMsgSize = 1024.0\n", 2, "maxMsgSize: a whole number from 0 to 65535 is wanted, not this float"),
+    ("[limits]\nmaxSerializedLargeBlobArray = 65536\n", 2, "maxSerializedLargeBlobArray: a whole number from 0 to 65535 is wanted, not 65536"),
+    ("[options]\nlargeBlobs = \"absent\"\n", 2, "largeBlobs: true or false is wanted"),
     ("[usb]\nidVendor = 0x10000\n", 2, "idVendor: a whole number from 0 to 65535 is wanted, not 0x10000"),
     ("[usb]\nproduct = 7\n", 2, "product: a string is wanted, not 7"),
     ("options = true\n", 1, "options: this is the name of a table, [options]"),
@@ -64,6 +66,7 @@ const MALFORMED: &[(&str, usize, &str)] = &[
     ("versions = []\n", 1, "versions: a key serves at least one version"),
     ("# mine\n\n[limits]\nmaxMsgSize = 1023\n", 4, "maxMsgSize: maxMsgSize is 1024 at least"),
     ("extensions = [\"credProtect\"]\n", 1, "extensions: FIDO_2_1 needs hmac-secret (§9)"),
+    ("[limits]\nmaxMsgSize = 2048\nmaxSerializedLargeBlobArray = 1023\n", 3, "maxSerializedLargeBlobArray: maxSerializedLargeBlobArray is 1024 at least with largeBlobs"),
     ("[options]\ncredMgmt = false\n", 2, "credMgmt: FIDO_2_1 with rk needs credMgmt (§9)"),
     ("pinUvAuthProtocols = [1]\n", 1, "pinUvAuthProtocols: FIDO_2_1 needs pinUvAuthProtocol 2 (§9)"),
     ("[options]\nalwaysUv = false\nmakeCredUvNotRqd = true\nalwaysUV = true", 4, "\"alwaysUV\" is no member"),
@@ -75,9 +78,11 @@ const MALFORMED: &[(&str, usize, &str)] = &[
     ("[options]\nrk = true\n\n[limits]\nmaxDiscoverableCredentials = 0\n", 2, "rk: rk needs maxDiscoverableCredentials of 1 at least"),
     ("versions = [\"FIDO_2_1\"]\n[options]\nmakeCredUvNotRqd = true\nalwaysUv = true\n", 3, "makeCredUvNotRqd: alwaysUv and makeCredUvNotRqd are never both true"),
     ("aaguid = \"33c78076-c6cc-406c-95a6-44d084208762\"\nversions = [\"FIDO_2_0\"]\n[options]\nclientPin = false\n", 4, "pinUvAuthToken: pinUvAuthToken needs clientPin"),
+    ("extensions = [\"credBlob\", \"credProtect\", \"hmac-secret\", \"minPinLength\"]\n[options]\nlargeBlobs = false\n[limits]\nmaxSerializedLargeBlobArray = 2048\n", 3, "maxSerializedLargeBlobArray: maxSerializedLargeBlobArray is 1024 at least with largeBlobs and 0 without"),
     // The member is not in the file: the line that does not go with the default.
     ("aaguid = \"33c78076-c6cc-406c-95a6-44d084208762\"\nversions = [\"U2F_V2\"]\n", 2, "clientPin: clientPin is CTAP2's"),
     ("[flags]\nBE = true\n[options]\nrk = false\n", 4, "credMgmt: credMgmt needs clientPin and rk (§6.8); the file leaves credMgmt out, so it is as in the default profile"),
+    ("[options]\nlargeBlobs = false\n", 2, "extensions: largeBlobKey needs largeBlobs and rk (§12.3); the file leaves extensions out"),
     ("[options]\nalwaysUv = true\n", 2, "versions: alwaysUv without built-in verification leaves no U2F_V2 (§7.2.4); the file leaves versions out"),
 ];
 

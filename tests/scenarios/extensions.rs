@@ -349,7 +349,7 @@ fn wrong_extension_inputs_have_their_status(place: Place, protocol: Protocol) {
     }
     // Unknown ones are ignored, and those of the other command.
     let make = MakeCredential::new(RP, b"alice")
-        .extension("largeBlobKey", true)
+        .extension("largeBlob", true)
         .extension("uvm", true)
         .extension("zz", Value::Null);
     let made = bench.make_uv(make);

@@ -273,6 +273,7 @@ fn info_tells_what_the_key_does(place: Place) {
         ("clientPin", false),
         ("credMgmt", true),
         ("credentialMgmtPreview", true),
+        ("largeBlobs", true),
         ("makeCredUvNotRqd", false),
         ("pinUvAuthToken", true),
         ("plat", false),
@@ -287,13 +288,20 @@ fn info_tells_what_the_key_does(place: Place) {
         "credProtect",
         "hmac-secret",
         "hmac-secret-mc",
+        "largeBlobKey",
         "minPinLength",
     ];
     let extensions = Value::Array(extensions.map(Value::from).into());
     assert_eq!(cbor::member(&info, 2), Some(extensions));
     let protocols = Value::Array(vec![Value::from(2), Value::from(1)]);
     assert_eq!(cbor::member(&info, 6), Some(protocols));
-    let rest = [(0x0d, 4), (0x0f, 32), (0x10, 8), (0x14, 1_000)];
+    let rest = [
+        (0x0b, 16_384),
+        (0x0d, 4),
+        (0x0f, 32),
+        (0x10, 8),
+        (0x14, 1_000),
+    ];
     for (key, value) in rest {
         assert_eq!(cbor::unsigned(cbor::member(&info, key)), value, "{key:#x}");
     }

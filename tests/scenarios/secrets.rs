@@ -49,6 +49,7 @@ fn secrets_of(record: &Record) -> Vec<Vec<u8>> {
             bytes(&credential.private_key),
             bytes(&credential.cred_random.with_uv),
             bytes(&credential.cred_random.without_uv),
+            bytes(&credential.large_blob_key),
         ],
         Record::Pin(pin) => vec![bytes(&pin.hash)],
         _ => Vec::new(),
@@ -61,7 +62,9 @@ fn notices_and_change_sets_show_no_secret(place: Place, protocol: Protocol) {
     bench.set_pin(PIN).expect("no PIN is set");
     let channel = bench.channel;
     let token = bench.uv();
-    let request = MakeCredential::discoverable(RP, b"alice").with(&token);
+    let request = MakeCredential::discoverable(RP, b"alice")
+        .extension("largeBlobKey", true)
+        .with(&token);
     bench.platform().start_make(channel, &request);
     let asked = bench.approve();
     let made = bench.platform().finish_make(channel, &request);
@@ -75,7 +78,7 @@ fn notices_and_change_sets_show_no_secret(place: Place, protocol: Protocol) {
         .expect("an assertion");
     let mut secrets = vec![PIN.as_bytes().to_vec(), token.secret.clone()];
     secrets.extend(vault.records().iter().flat_map(secrets_of));
-    assert_eq!(secrets.len(), 2 + 1 + 3 + 1);
+    assert_eq!(secrets.len(), 2 + 1 + 4 + 1);
     let mut shown = format!("{asked:?} {again:?} {:?}", bench.rig.take_notices());
     for set in vault.sets() {
         shown.push_str(&format!("{set:?}"));

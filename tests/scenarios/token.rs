@@ -6,9 +6,10 @@ use crate::support::{
     bench::{Bench, PIN, RP, WRONG},
     cbor,
     ctap2::{
-        CONFIG, CREDENTIAL_MANAGEMENT, GET_ASSERTION, GetAssertion, MAKE_CREDENTIAL,
+        CONFIG, CREDENTIAL_MANAGEMENT, GET_ASSERTION, GetAssertion, LARGE_BLOBS, MAKE_CREDENTIAL,
         MakeCredential, Outcome, status,
     },
+    large_blobs,
     manage::{config, configuration, management, subcommand as manage},
     pin::{Protocol, Token, permission},
     rig::{Place, pin_scenarios},
@@ -39,13 +40,15 @@ pub(super) enum Use {
     Get,
     Manage,
     Configure,
+    WriteBlobs,
 }
 
-pub(super) const USES: [(Use, u64); 4] = [
+pub(super) const USES: [(Use, u64); 5] = [
     (Use::Make, permission::MC),
     (Use::Get, permission::GA),
     (Use::Manage, permission::CM),
     (Use::Configure, permission::ACFG),
+    (Use::WriteBlobs, permission::LBW),
 ];
 
 impl Use {
@@ -63,6 +66,12 @@ impl Use {
                 bench
                     .platform()
                     .configure(channel, Some(token), subcommand, None)
+            }
+            Self::WriteBlobs => {
+                let length = Some(large_blobs::INITIAL.len());
+                bench
+                    .platform()
+                    .write_blobs(channel, &large_blobs::INITIAL, 0, length, Some(token))
             }
         }
     }
@@ -82,6 +91,11 @@ impl Use {
             Self::Configure => {
                 let value = configuration(config::SET_MIN_PIN_LENGTH, None, None);
                 (CONFIG, value, (4, 3))
+            }
+            Self::WriteBlobs => {
+                let array = &large_blobs::INITIAL;
+                let members = large_blobs::set(array, 0, Some(array.len()), None);
+                (LARGE_BLOBS, cbor::map(members), (5, 6))
             }
         };
         let mut members = value.into_map().expect("a map");
@@ -128,7 +142,6 @@ fn permissions_are_checked_before_the_pin(place: Place, protocol: Protocol) {
         (0, None, status::INVALID_PARAMETER),
         (0, Some(RP), status::INVALID_PARAMETER),
         (permission::BE, None, unauthorized),
-        (permission::LBW, None, unauthorized),
         (permission::PCMR, None, unauthorized),
         (0x80, None, unauthorized),
         (0x100, None, unauthorized),
@@ -206,7 +219,7 @@ fn touch_spends_a_token_and_silence_does_not(place: Place, protocol: Protocol) {
     let make = MakeCredential::new(RP, b"bob");
     let get = GetAssertion::new(RP, &[]);
     for spends_by_making in [true, false] {
-        let permissions = permission::MC | permission::GA | permission::ACFG;
+        let permissions = permission::MC | permission::GA | permission::ACFG | permission::LBW;
         let token = bench.token(permissions, Some(RP));
         for _ in 0..3 {
             let silent = get.clone().silent().with(&token);
@@ -224,7 +237,12 @@ fn touch_spends_a_token_and_silence_does_not(place: Place, protocol: Protocol) {
         for (command, permission) in USES {
             if permissions & permission != 0 {
                 let outcome = command.run(&mut bench, &token);
-                assert_eq!(outcome, Err(status::PIN_AUTH_INVALID), "{command:?}");
+                let expected = if permission == permission::LBW {
+                    Ok(())
+                } else {
+                    Err(status::PIN_AUTH_INVALID)
+                };
+                assert_eq!(outcome, expected, "{command:?}");
             }
         }
         let silent = get.clone().silent().with(&token);

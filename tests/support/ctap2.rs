@@ -16,10 +16,12 @@ pub(crate) mod status {
     pub(crate) const INVALID_COMMAND: u8 = 0x01;
     pub(crate) const INVALID_PARAMETER: u8 = 0x02;
     pub(crate) const INVALID_LENGTH: u8 = 0x03;
+    pub(crate) const INVALID_SEQ: u8 = 0x04;
     pub(crate) const CBOR_UNEXPECTED_TYPE: u8 = 0x11;
     pub(crate) const INVALID_CBOR: u8 = 0x12;
     pub(crate) const MISSING_PARAMETER: u8 = 0x14;
     pub(crate) const LIMIT_EXCEEDED: u8 = 0x15;
+    pub(crate) const LARGE_BLOB_STORAGE_FULL: u8 = 0x18;
     pub(crate) const CREDENTIAL_EXCLUDED: u8 = 0x19;
     pub(crate) const UNSUPPORTED_ALGORITHM: u8 = 0x26;
     pub(crate) const OPERATION_DENIED: u8 = 0x27;
@@ -38,6 +40,7 @@ pub(crate) mod status {
     pub(crate) const PUAT_REQUIRED: u8 = 0x36;
     pub(crate) const PIN_POLICY_VIOLATION: u8 = 0x37;
     pub(crate) const REQUEST_TOO_LARGE: u8 = 0x39;
+    pub(crate) const INTEGRITY_FAILURE: u8 = 0x3d;
     pub(crate) const INVALID_SUBCOMMAND: u8 = 0x3e;
     pub(crate) const UNAUTHORIZED_PERMISSION: u8 = 0x40;
     pub(crate) const OTHER: u8 = 0x7f;
@@ -52,6 +55,7 @@ pub(crate) const RESET: u8 = 0x07;
 pub(crate) const GET_NEXT_ASSERTION: u8 = 0x08;
 pub(crate) const CREDENTIAL_MANAGEMENT: u8 = 0x0a;
 pub(crate) const SELECTION: u8 = 0x0b;
+pub(crate) const LARGE_BLOBS: u8 = 0x0c;
 pub(crate) const CONFIG: u8 = 0x0d;
 pub(crate) const CREDENTIAL_MANAGEMENT_PREVIEW: u8 = 0x41;
 
@@ -241,6 +245,7 @@ pub(crate) struct Registered {
     pub(crate) id: Vec<u8>,
     pub(crate) public_key: PublicKey,
     pub(crate) auth_data: AuthData,
+    pub(crate) large_blob_key: Option<Vec<u8>>,
 }
 
 /// An assertion whose signature is not verified yet.
@@ -252,6 +257,7 @@ pub(crate) struct Asserted {
     /// name and displayName.
     pub(crate) user_names: (Option<String>, Option<String>),
     pub(crate) number_of_credentials: Option<u64>,
+    pub(crate) large_blob_key: Option<Vec<u8>>,
     pub(crate) keepalives: Vec<Keepalive>,
     raw_auth_data: Vec<u8>,
     client_data_hash: [u8; 32],
@@ -339,6 +345,7 @@ impl Platform {
             id,
             public_key,
             auth_data,
+            large_blob_key: cbor::member(&value, 5).map(|key| cbor::bytes(Some(key))),
         })
     }
 
@@ -419,6 +426,7 @@ fn asserted(value: &Value, keepalives: Vec<Keepalive>, client_data_hash: [u8; 32
             .map(|user| cbor::bytes(cbor::member(user, "id"))),
         user_names: (name("name"), name("displayName")),
         number_of_credentials: cbor::member(value, 5).map(|n| cbor::unsigned(Some(n))),
+        large_blob_key: cbor::member(value, 7).map(|key| cbor::bytes(Some(key))),
         keepalives,
         raw_auth_data,
         client_data_hash,

@@ -43,6 +43,7 @@ pub(crate) struct Managed {
     pub(crate) public_key: PublicKey,
     pub(crate) total: Option<u64>,
     pub(crate) cred_protect: u64,
+    pub(crate) large_blob_key: Option<Vec<u8>>,
 }
 
 /// A management command's parameters. `message` is what the token authenticates.
@@ -192,6 +193,7 @@ impl Platform {
             public_key: PublicKey::from_cose(&cbor::member(&value, 8).expect("publicKey")),
             total,
             cred_protect: cbor::unsigned(cbor::member(&value, 10)),
+            large_blob_key: cbor::member(&value, 11).map(|key| cbor::bytes(Some(key))),
         })
     }
 

@@ -187,6 +187,7 @@ impl Authenticator {
                 Permissions::MC.with(Permissions::GA),
             ),
             (profile.cred_mgmt, Permissions::CM),
+            (profile.large_blobs, Permissions::LBW),
             (profile.authnr_cfg, Permissions::ACFG),
         ]
         .into_iter()

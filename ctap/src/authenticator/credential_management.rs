@@ -132,6 +132,7 @@ impl Authenticator {
             algorithm: credential.algorithm,
             public_key: key.ok_or(Status::Other)?.public_key(),
             cred_protect: credential.cred_protect,
+            large_blob_key: credential.large_blob_key.as_ref(),
             total,
         }
         .emit();

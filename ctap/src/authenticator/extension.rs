@@ -24,6 +24,7 @@ pub(super) struct Salts {
 pub(super) struct Wanted {
     pub(super) cred_blob: bool,
     pub(super) salts: Option<Salts>,
+    pub(super) large_blob_key: bool,
 }
 
 impl Authenticator {
@@ -44,6 +45,15 @@ impl Authenticator {
                 && blob.len() <= usize::from(self.profile.max_cred_blob_length)
         };
         inputs.cred_blob.as_ref().filter(fits).cloned()
+    }
+
+    /// §12.3: whether largeBlobKey is asked for. There is no way to ask for none.
+    pub(super) fn wants_large_blob_key(&self, input: Option<bool>) -> Result<bool, Status> {
+        match input.filter(|_| self.profile.offers(Extension::LargeBlobKey)) {
+            Some(false) => Err(Status::InvalidOption),
+            Some(true) => Ok(true),
+            None => Ok(false),
+        }
     }
 
     /// What a registration's authenticator data say of extensions.
@@ -96,6 +106,7 @@ impl Authenticator {
         Ok(Wanted {
             cred_blob: inputs.cred_blob && self.profile.offers(Extension::CredBlob),
             salts: hmac_secret.map(|salts| self.salts(salts)).transpose()?,
+            large_blob_key: self.wants_large_blob_key(inputs.large_blob_key)?,
         })
     }
 

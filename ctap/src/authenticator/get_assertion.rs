@@ -81,6 +81,7 @@ impl Authenticator {
         if found.is_empty() {
             return Err(Status::NoCredentials);
         }
+        self.wants_large_blob_key(request.extensions.large_blob_key)?;
         let account = match found.as_slice() {
             [Found::Stored(id)] => self.account(&rp, id),
             _ => None,
@@ -294,6 +295,7 @@ impl Authenticator {
             Found::Stored(id) => self.state.credentials.get(rp, id),
             Found::Derived(..) => None,
         };
+        let large_blob_key = stored.and_then(|stored| stored.credential.large_blob_key.as_ref());
         Ok(Response {
             id: found.id(),
             auth_data,
@@ -301,6 +303,7 @@ impl Authenticator {
             user: stored.map(|stored| &stored.credential.user),
             user_names: context.user_names,
             number_of_credentials,
+            large_blob_key: large_blob_key.filter(|_| context.wanted.large_blob_key),
         }
         .emit())
     }

@@ -6,7 +6,7 @@ use crate::{
         Algorithm, CredProtect, CredRandom, Credential, CredentialId, MAX_USER_ID_LEN, Origin,
         RpIdHash, truncated,
     },
-    crypto::{KeyBytes, PrivateKey},
+    crypto::{KeyBytes, PrivateKey, Secret},
     event::{Operation, Prompt},
     pin::Permissions,
     state::{COUNTER_LEASE, ChangeSet, Place, REGISTRATION_COUNT, Record},
@@ -56,6 +56,9 @@ impl Authenticator {
             return Err(Status::InvalidLength);
         }
         self.cred_protect(&request.extensions)?;
+        if self.wants_large_blob_key(request.extensions.large_blob_key)? && !rk {
+            return Err(Status::InvalidOption);
+        }
         let probe = !rk && TOUCH_PROBES.contains(&request.rp.id.as_str());
         let (operation, next): (_, fn(_) -> Next) = if self.is_excluded(&request, uv)? {
             (Operation::RegisterExcluded, |_| {
@@ -141,6 +144,7 @@ impl Authenticator {
             private_key: self.state.deriver.private_key(&derived),
             cred_random: self.state.deriver.cred_random(&derived),
             cred_blob: None,
+            large_blob_key: None,
             sign_count,
         };
         Ok(Step::success(Some(self.attest(&checked, &new)?)))
@@ -162,12 +166,14 @@ impl Authenticator {
         } else if self.remaining_discoverable_credentials() == 0 {
             return Err(Status::KeyStoreFull);
         }
+        let with_blobs = self.wants_large_blob_key(request.extensions.large_blob_key)?;
         let new = NewCredential {
             id: CredentialId::random(&mut self.rng),
             algorithm,
             private_key: PrivateKey::random(algorithm, &mut self.rng),
             cred_random: CredRandom::random(&mut self.rng),
             cred_blob: self.blob_to_store(&request.extensions, true),
+            large_blob_key: with_blobs.then(|| Secret::random(&mut self.rng)),
             sign_count: if self.profile.backup_eligible {
                 0
             } else {
@@ -187,6 +193,7 @@ impl Authenticator {
             cred_protect: self.cred_protect(&request.extensions)?,
             cred_random: new.cred_random.clone(),
             cred_blob: new.cred_blob.clone(),
+            large_blob_key: new.large_blob_key.clone(),
             sequence: self.state.credentials.next_sequence(),
         })));
         set.put(Record::CredentialCounter {
@@ -240,6 +247,7 @@ impl Authenticator {
         Ok(Response {
             auth_data,
             statement,
+            large_blob_key: new.large_blob_key.clone(),
         }
         .emit())
     }
@@ -252,6 +260,7 @@ struct NewCredential {
     private_key: PrivateKey,
     cred_random: CredRandom,
     cred_blob: Option<Vec<u8>>,
+    large_blob_key: Option<Secret>,
     sign_count: u32,
 }
 

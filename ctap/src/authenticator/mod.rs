@@ -9,6 +9,7 @@ mod config;
 mod credential_management;
 mod extension;
 mod get_assertion;
+mod large_blobs;
 mod make_credential;
 mod presence;
 mod reset;
@@ -62,6 +63,7 @@ struct Checked<R> {
 enum Stateful {
     Assertions(get_assertion::Enumeration),
     Management(credential_management::Remaining),
+    LargeBlobs(large_blobs::Pending),
 }
 
 /// What a command does next, once what it waits for has come.
@@ -224,6 +226,7 @@ impl Authenticator {
             Request::Reset => self.reset(now),
             Request::GetNextAssertion => self.get_next_assertion(now),
             Request::CredentialManagement(request) => self.credential_management(now, request),
+            Request::LargeBlobs(request) => self.large_blobs(now, request),
             Request::Config(request) => self.config(now, request),
             Request::Selection => Ok(Step::AskPresence(
                 Prompt {
@@ -246,6 +249,7 @@ impl Authenticator {
             0x0a | 0x41 => profile.cred_mgmt,
             // authenticatorSelection came with CTAP 2.1 (§6.9).
             0x0b => profile.versions.contains(&Version::Fido21),
+            0x0c => profile.large_blobs,
             0x0d => profile.authnr_cfg,
             _ => true,
         }
@@ -257,6 +261,7 @@ impl Authenticator {
         let goes_on = |stateful: &Stateful| match stateful {
             Stateful::Assertions(_) => matches!(request, Request::GetNextAssertion),
             Stateful::Management(_) => matches!(request, Request::CredentialManagement(_)),
+            Stateful::LargeBlobs(_) => matches!(request, Request::LargeBlobs(_)),
         };
         let client = self.client;
         self.stateful

@@ -38,7 +38,12 @@ impl Authenticator {
             set.delete(Place::Credential(*id));
             set.delete(Place::CredentialCounter(*id));
         }
-        for place in [Place::Pin, Place::PinRetries, Place::Config] {
+        for place in [
+            Place::Pin,
+            Place::PinRetries,
+            Place::Config,
+            Place::LargeBlobs,
+        ] {
             set.delete(place);
         }
         self.pin = PinState::new(&mut self.rng);

@@ -149,6 +149,9 @@ pub struct Credential {
     /// What the RP stored in it (CTAP 2.1 §12.2).
     #[serde(with = "serde_bytes")]
     pub cred_blob: Option<Vec<u8>>,
+    /// What its large blobs are encrypted with (§12.3); records of before large blobs have none.
+    #[serde(default)]
+    pub large_blob_key: Option<Secret>,
     /// Rises from one credential of this key to the next: assertions name the newest first.
     pub sequence: u64,
 }

@@ -23,10 +23,16 @@ impl Permissions {
     pub(crate) const MC: Self = Self(0x01);
     pub(crate) const GA: Self = Self(0x02);
     pub(crate) const CM: Self = Self(0x04);
+    pub(crate) const LBW: Self = Self(0x10);
     pub(crate) const ACFG: Self = Self(0x20);
 
     pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// What is in both.
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     pub(crate) const fn contains(self, other: Self) -> bool {
@@ -122,6 +128,6 @@ impl Token {
     /// After a touch was used: clearUserVerifiedFlag and clearPinUvAuthTokenPermissionsExceptLbw.
     pub(crate) fn spend(&mut self) {
         self.user_verified = false;
-        self.permissions = Permissions::default();
+        self.permissions = self.permissions.and(Permissions::LBW);
     }
 }

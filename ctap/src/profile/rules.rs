@@ -26,7 +26,7 @@ impl std::error::Error for Violation {}
 pub(super) type Rule = (&'static str, &'static str, fn(&Profile) -> bool);
 
 /// Every rule, in the order in which they are looked at.
-pub(super) const RULES: [Rule; 33] = [
+pub(super) const RULES: [Rule; 36] = [
     (
         "versions",
         "a key serves at least one version (CTAP 2.1 §6.4)",
@@ -87,6 +87,11 @@ pub(super) const RULES: [Rule; 33] = [
         "extensions",
         "extensions are CTAP2's: a key that is U2F_V2 alone has none",
         |p| p.ctap2() || p.extensions.is_empty(),
+    ),
+    (
+        "large_blobs",
+        "largeBlobs is CTAP2's: a key that is U2F_V2 alone has none",
+        |p| p.ctap2() || !p.large_blobs,
     ),
     (
         "max_discoverable_credentials",
@@ -184,6 +189,11 @@ pub(super) const RULES: [Rule; 33] = [
     ),
     (
         "extensions",
+        "largeBlobKey needs largeBlobs and rk (§12.3)",
+        |p| !p.offers(Extension::LargeBlobKey) || (p.large_blobs && p.rk()),
+    ),
+    (
+        "extensions",
         "minPinLength needs setMinPINLength (§12.4)",
         |p| !p.offers(Extension::MinPinLength) || p.set_min_pin_length,
     ),
@@ -193,6 +203,14 @@ pub(super) const RULES: [Rule; 33] = [
         |p| match p.max_cred_blob_length {
             0 => !p.offers(Extension::CredBlob),
             length => p.offers(Extension::CredBlob) && length >= 32,
+        },
+    ),
+    (
+        "max_serialized_large_blob_array",
+        "maxSerializedLargeBlobArray is 1024 at least with largeBlobs and 0 without (§6.4)",
+        |p| match p.max_serialized_large_blob_array {
+            0 => !p.large_blobs,
+            length => p.large_blobs && length >= 1024,
         },
     ),
     (

@@ -9,7 +9,7 @@ type Change = fn(&mut Profile);
 
 /// The default profile with a change, the member that is to blame, and the beginning of the rule
 /// that it breaks. The order is that of the rules.
-const BROKEN: [(Change, &str, &str); 41] = [
+const BROKEN: [(Change, &str, &str); 46] = [
     (
         |p| p.versions.clear(),
         "versions",
@@ -97,6 +97,17 @@ const BROKEN: [(Change, &str, &str); 41] = [
             p.client_pin = false;
             p.extensions.clear();
             p.pin_protocols.clear();
+        },
+        "large_blobs",
+        "largeBlobs is CTAP2's",
+    ),
+    (
+        |p| {
+            p.versions = [Version::U2fV2].into();
+            p.client_pin = false;
+            p.extensions.clear();
+            p.pin_protocols.clear();
+            p.large_blobs = false;
         },
         "max_discoverable_credentials",
         "rk is CTAP2's",
@@ -239,6 +250,21 @@ const BROKEN: [(Change, &str, &str); 41] = [
         "hmac-secret-mc needs hmac-secret",
     ),
     (
+        |p| p.large_blobs = false,
+        "extensions",
+        "largeBlobKey needs largeBlobs",
+    ),
+    (
+        |p| {
+            p.max_discoverable_credentials = 0;
+            p.cred_mgmt = false;
+            without(p, &[Extension::CredBlob]);
+            p.max_cred_blob_length = 0;
+        },
+        "extensions",
+        "largeBlobKey needs largeBlobs and rk",
+    ),
+    (
         no_set_min_pin_length,
         "extensions",
         "minPinLength needs setMinPINLength",
@@ -252,6 +278,19 @@ const BROKEN: [(Change, &str, &str); 41] = [
         |p| without(p, &[Extension::CredBlob]),
         "max_cred_blob_length",
         "maxCredBlobLength is 32 at least with credBlob and 0 without",
+    ),
+    (
+        |p| p.max_serialized_large_blob_array = 1023,
+        "max_serialized_large_blob_array",
+        "maxSerializedLargeBlobArray is 1024 at least with largeBlobs",
+    ),
+    (
+        |p| {
+            p.large_blobs = false;
+            without(p, &[Extension::LargeBlobKey]);
+        },
+        "max_serialized_large_blob_array",
+        "maxSerializedLargeBlobArray is 1024 at least with largeBlobs and 0 without",
     ),
     (
         |p| p.backup_state = true,

@@ -8,7 +8,7 @@ use x509_cert::{
 use super::*;
 use crate::{
     credential::{Algorithm, CredProtect, CredRandom, RpIdHash, User},
-    crypto::KeyBytes,
+    crypto::{KeyBytes, sha256},
     pin::PinHash,
 };
 
@@ -43,6 +43,7 @@ fn credential(rng: &mut Rng) -> Credential {
         cred_protect: CredProtect::OptionalWithList,
         cred_random: CredRandom::random(rng),
         cred_blob: Some(vec![1, 2]),
+        large_blob_key: Some(Secret::random(rng)),
         sequence: 0,
     }
 }
@@ -74,12 +75,47 @@ fn records_come_back_from_their_encoding() {
         min_pin_length_rp_ids: vec!["example.com".to_owned()],
         force_pin_change: true,
     }));
+    all.push(Record::LargeBlobs(vec![0; 1024]));
     for record in all {
         let mut bytes = Vec::new();
         ciborium::into_writer(&record, &mut bytes).unwrap();
         let back: Record = ciborium::from_reader(bytes.as_slice()).unwrap();
         assert!(back == record, "{:?}", record.place());
     }
+}
+
+#[test]
+fn credential_of_before_large_blobs_still_loads() {
+    let mut rng = Rng::from_seed([10; 32]);
+    let mut credential = credential(&mut rng);
+    let value = ciborium::Value::serialized(&credential).unwrap();
+    let mut members = value.into_map().unwrap();
+    let count = members.len();
+    members.retain(|(name, _)| name.as_text() != Some("large_blob_key"));
+    assert_eq!(members.len(), count - 1);
+    let old: Credential = ciborium::Value::Map(members).deserialized().unwrap();
+    credential.large_blob_key = None;
+    assert!(old == credential);
+}
+
+#[test]
+fn large_blobs_are_the_initial_array_unless_one_is_stored() {
+    let (content, hash) = INITIAL_LARGE_BLOBS.split_at(1);
+    assert_eq!(content, [0x80], "an empty CBOR array");
+    assert_eq!(sha256(&[content])[..16], *hash);
+    let mut state = KeyState::load(created()).unwrap();
+    assert_eq!(state.large_blobs, INITIAL_LARGE_BLOBS);
+    let mut written = ChangeSet::default();
+    written.put(Record::LargeBlobs(vec![1; 20]));
+    state.apply(written.clone());
+    assert_eq!(state.large_blobs, [1; 20]);
+    let stored = created().into_iter().chain(records(written));
+    let stored = KeyState::load(stored).unwrap();
+    assert_eq!(stored.large_blobs, [1; 20]);
+    let mut deleted = ChangeSet::default();
+    deleted.delete(Place::LargeBlobs);
+    state.apply(deleted);
+    assert_eq!(state.large_blobs, INITIAL_LARGE_BLOBS);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use ciborium::Value;
 use super::{Management, PUBLIC_KEY, PinUvAuth, auth_data::cose_key, cbor, credential_id, user};
 use crate::{
     credential::{Algorithm, CredProtect, CredentialId, RpIdHash, User},
-    crypto::PublicKey,
+    crypto::{PublicKey, Secret},
     status::Status,
 };
 
@@ -87,6 +87,7 @@ pub(crate) enum Response<'a> {
         algorithm: Algorithm,
         public_key: PublicKey,
         cred_protect: CredProtect,
+        large_blob_key: Option<&'a Secret>,
         /// How many there are, in the first response.
         total: Option<u64>,
     },
@@ -123,6 +124,7 @@ impl Response<'_> {
                 algorithm,
                 public_key,
                 cred_protect,
+                large_blob_key,
                 total,
             } => {
                 let descriptor = cbor::text_map([
@@ -136,6 +138,8 @@ impl Response<'_> {
                 ];
                 members.extend(total.map(|total| (0x09, Value::from(total))));
                 members.push((0x0a, Value::from(cred_protect.level())));
+                let key = large_blob_key.map(|key| key.as_bytes().to_vec());
+                members.extend(key.map(|key| (0x0b, Value::Bytes(key))));
                 members
             }
         };

@@ -31,6 +31,7 @@ pub(crate) struct MakeInputs {
     pub(crate) cred_protect: Option<u64>,
     pub(crate) hmac_secret: bool,
     pub(crate) hmac_secret_mc: Option<HmacSalts>,
+    pub(crate) large_blob_key: Option<bool>,
     pub(crate) min_pin_length: bool,
 }
 
@@ -43,6 +44,7 @@ impl MakeInputs {
             cred_protect: members.optional("credProtect", cbor::unsigned)?,
             hmac_secret: wanted(members.optional("hmac-secret", cbor::boolean)?),
             hmac_secret_mc: members.optional("hmac-secret-mc", hmac_salts)?,
+            large_blob_key: members.optional("largeBlobKey", cbor::boolean)?,
             min_pin_length: wanted(members.optional("minPinLength", cbor::boolean)?),
         })
     }
@@ -53,6 +55,7 @@ impl MakeInputs {
 pub(crate) struct GetInputs {
     pub(crate) cred_blob: bool,
     pub(crate) hmac_secret: Option<HmacSalts>,
+    pub(crate) large_blob_key: Option<bool>,
 }
 
 impl GetInputs {
@@ -61,6 +64,7 @@ impl GetInputs {
         Ok(Self {
             cred_blob: members.optional("credBlob", cbor::boolean)? == Some(true),
             hmac_secret: members.optional("hmac-secret", hmac_salts)?,
+            large_blob_key: members.optional("largeBlobKey", cbor::boolean)?,
         })
     }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     credential::{CredentialId, User},
+    crypto::Secret,
     status::Status,
 };
 
@@ -55,6 +56,8 @@ pub(crate) struct Response<'a> {
     pub(crate) user_names: bool,
     /// How many credentials there are, in the first response when there are several.
     pub(crate) number_of_credentials: Option<usize>,
+    /// The credential's largeBlobKey, for a platform that asked for it (§12.3).
+    pub(crate) large_blob_key: Option<&'a Secret>,
 }
 
 impl Response<'_> {
@@ -74,6 +77,9 @@ impl Response<'_> {
         if let Some(number) = self.number_of_credentials {
             let number = u64::try_from(number).unwrap_or(u64::MAX);
             members.push((Value::from(0x05), Value::from(number)));
+        }
+        if let Some(key) = self.large_blob_key {
+            members.push((Value::from(0x07), Value::Bytes(key.as_bytes().to_vec())));
         }
         cbor::emit(&Value::Map(members))
     }

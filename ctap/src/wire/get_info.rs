@@ -36,7 +36,7 @@ impl Response<'_> {
         let [major, minor, build] = profile.firmware_version;
         let firmware = u32::from_be_bytes([0, major, minor, build]);
         let pin_rules = profile.client_pin && profile.versions.contains(&Version::Fido21);
-        let members: [(i64, bool, Value); 15] = [
+        let members: [(i64, bool, Value); 16] = [
             (0x01, true, text(self.versions())),
             (0x02, !extensions.is_empty(), text(extensions)),
             (0x03, true, Value::Bytes(profile.aaguid.to_vec())),
@@ -55,6 +55,11 @@ impl Response<'_> {
             (0x08, true, Value::from(CREDENTIAL_ID_LEN as u64)),
             (0x09, true, text(vec!["usb"])),
             (0x0a, true, Value::Array(algorithms.collect())),
+            (
+                0x0b,
+                profile.large_blobs,
+                Value::from(profile.max_serialized_large_blob_array),
+            ),
             (0x0c, pin_rules, Value::from(self.force_pin_change)),
             (0x0d, pin_rules, Value::from(self.min_pin_length)),
             (0x0e, true, Value::from(firmware)),
@@ -104,6 +109,7 @@ impl Response<'_> {
         let switched_on = [
             ("authnrCfg", profile.authnr_cfg),
             ("credMgmt", profile.cred_mgmt),
+            ("largeBlobs", profile.large_blobs),
             ("credentialMgmtPreview", profile.cred_mgmt),
             ("pinUvAuthToken", profile.pin_uv_auth_token),
             ("setMinPINLength", profile.set_min_pin_length),

@@ -6,7 +6,7 @@ use super::{
     Options, PUBLIC_KEY, PinUvAuth, cbor, client_data_hash, credential_ids, extension::MakeInputs,
     user,
 };
-use crate::{credential::User, status::Status};
+use crate::{credential::User, crypto::Secret, status::Status};
 
 /// PublicKeyCredentialRpEntity.
 pub(crate) struct Rp {
@@ -88,6 +88,8 @@ pub(crate) enum Statement {
 pub(crate) struct Response {
     pub(crate) auth_data: Vec<u8>,
     pub(crate) statement: Statement,
+    /// The credential's largeBlobKey, for a platform that asked for one (§12.3).
+    pub(crate) large_blob_key: Option<Secret>,
 }
 
 impl Response {
@@ -105,10 +107,14 @@ impl Response {
                 ]),
             ),
         };
-        cbor::emit(&cbor::int_map([
-            (0x01, Value::from(format)),
-            (0x02, Value::Bytes(self.auth_data)),
-            (0x03, statement),
-        ]))
+        let mut members = vec![
+            (Value::from(0x01), Value::from(format)),
+            (Value::from(0x02), Value::Bytes(self.auth_data)),
+            (Value::from(0x03), statement),
+        ];
+        if let Some(key) = self.large_blob_key {
+            members.push((Value::from(0x05), Value::Bytes(key.as_bytes().to_vec())));
+        }
+        cbor::emit(&Value::Map(members))
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod credential_management;
 pub(crate) mod extension;
 pub(crate) mod get_assertion;
 pub(crate) mod get_info;
+pub(crate) mod large_blobs;
 pub(crate) mod make_credential;
 mod strict;
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub(crate) enum Request {
     CredentialManagement(credential_management::Request),
     /// 0x0B authenticatorSelection.
     Selection,
+    /// 0x0C authenticatorLargeBlobs.
+    LargeBlobs(large_blobs::Request),
     /// 0x0D authenticatorConfig.
     Config(config::Request),
 }
@@ -68,6 +71,7 @@ impl Request {
                 credential_management::Request::parse(parameters).map(Self::CredentialManagement)
             }
             0x0b => bare(Self::Selection),
+            0x0c => large_blobs::Request::parse(parameters).map(Self::LargeBlobs),
             0x0d => config::Request::parse(parameters).map(Self::Config),
             _ => Err(Status::InvalidCommand),
         }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     credential::{Algorithm, CredentialId, RpIdHash},
-    crypto::{PrivateKey, PublicKey, Rng},
+    crypto::{PrivateKey, PublicKey, Rng, Secret},
     profile::Profile,
 };
 
@@ -172,6 +172,11 @@ fn parameters_that_are_no_map_or_not_wanted_are_refused() {
     assert_eq!(status(&[1, 0xa0]), Some(Status::MissingParameter));
     assert_eq!(status(&[1, 0xa0, 0]), Some(Status::InvalidCbor));
     assert_eq!(status(&[2, 0xa0]), Some(Status::MissingParameter));
+    assert_eq!(
+        status(&[0x0c, 0xa0]),
+        None,
+        "what goes together is not looked at"
+    );
     for command in [4, 7, 8, 0x0b] {
         assert_eq!(status(&[command]), None);
         assert_eq!(status(&[command, 0xa0]), Some(Status::InvalidCbor));
@@ -211,9 +216,26 @@ fn responses_are_canonical() {
         let response = Response {
             auth_data: vec![0; 37],
             statement,
+            large_blob_key: Some(Secret::from_bytes([7; 32])),
         };
         assert_eq!(strict::check(&response.emit()), Ok(()));
     }
+}
+
+#[test]
+fn each_member_of_large_blobs_has_its_type() {
+    let text = Value::from("text");
+    for key in 1..=6 {
+        let wrong = Value::Map(vec![(Value::from(key), text.clone())]);
+        let status = parsed(0x0c, &wrong).err();
+        assert_eq!(status, Some(Status::CborUnexpectedType), "{key}");
+    }
+    for key in [1, 3, 4, 6] {
+        let negative = Value::Map(vec![(Value::from(key), Value::from(-1))]);
+        let status = parsed(0x0c, &negative).err();
+        assert_eq!(status, Some(Status::CborUnexpectedType), "{key}");
+    }
+    assert_eq!(large_blobs::emit(&[1, 2]), b"\xa1\x01\x42\x01\x02");
 }
 
 /// WebAuthn §6.1: 32 bytes of hash, flags, counter; then AAGUID, length, id and key.

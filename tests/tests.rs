@@ -18,3 +18,4 @@ mod command;
 mod profiles;
 mod scenarios;
 mod support;
+mod vault;

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     VaultError,
-    file::{beside, make_directory_of, owner_only, state_dir},
+    file::{beside, make_directory_of, owner_only},
     seal::VaultId,
     store::Store,
 };
@@ -31,13 +31,8 @@ pub(crate) struct Anchor {
 }
 
 impl Anchor {
-    /// This machine's anchor of a vault.
-    pub(crate) fn of(vault: VaultId) -> Result<Self, VaultError> {
-        Ok(Self::in_directory(&state_dir()?, vault))
-    }
-
-    /// The same in a directory of the caller's choice.
-    pub(crate) fn in_directory(directory: &Path, vault: VaultId) -> Self {
+    /// The anchor of a vault in this directory; nothing is read yet.
+    pub(crate) fn new(directory: &Path, vault: VaultId) -> Self {
         Self {
             path: directory.join(format!("{vault}.anchor")),
             noted: 0,

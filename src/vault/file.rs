@@ -271,6 +271,12 @@ pub trait Medium: Send + 'static {
     /// It cannot; then what was there is there still.
     fn adopt_fresh(&mut self) -> Result<(), VaultError>;
 
+    /// An empty place for a copy of the vault as it was in an older schema, which stays.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn open_copy(&mut self, schema: u32) -> Result<Backend, VaultError>;
+
     /// Whether what was opened last is still what is there.
     ///
     /// # Errors
@@ -357,6 +363,17 @@ impl Medium for Disk {
         let noted = self.note_opened(&file);
         noted.map_err(|why| system("cannot look at", &path, &why))?;
         self.backend(file)
+    }
+
+    fn open_copy(&mut self, schema: u32) -> Result<Backend, VaultError> {
+        let path = beside(&self.path, &format!(".schema-{schema}"));
+        let mut options = owner_only();
+        // One that is there was begun by a migration that did not come to its end.
+        options.read(true).write(true).create(true).truncate(true);
+        let file = options.open(&path);
+        let file = file.map_err(|why| system("cannot make", &path, &why))?;
+        sync_directory_of(&path).map_err(|why| system("cannot make", &path, &why))?;
+        Ok(Backend::new(FileBackend::new(file)?, Arc::default()))
     }
 
     fn adopt_fresh(&mut self) -> Result<(), VaultError> {

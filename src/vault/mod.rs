@@ -26,7 +26,7 @@ pub use open::{LockedVault, OpenVault};
 pub use record::{Identity, KeyId, StoredProfile};
 pub use seal::VaultId;
 pub use store::{KeyNumber, MAX_KEY_NAME_LEN, Store};
-pub use task::{StoredKeyVault, Vault, VaultThread};
+pub use task::{StoredKeyVault, Vault, VaultThread, VaultWorker};
 
 /// An answer that may take its time.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::{
     VaultError,
     anchor::Anchor,
-    file::{Disk, Lock, Medium, make_directory_of},
+    file::{Disk, Lock, Medium, make_directory_of, state_dir},
     seal::{SealingKey, VaultId},
-    store::{Locked, Store},
+    store::{Locked, SCHEMA, Store},
     unlock::{Slot, Unlock},
 };
 
@@ -26,13 +26,21 @@ impl LockedVault {
     /// # Errors
     /// There is none, another process has it, or it cannot be read.
     pub fn open(path: &Path) -> Result<Self, VaultError> {
+        Self::open_in(path, &state_dir()?)
+    }
+
+    /// The same with another directory for what this machine has seen of vaults.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in(path: &Path, state: &Path) -> Result<Self, VaultError> {
         if !path.exists() {
             return Err(VaultError::NotFound(path.to_owned()));
         }
         let lock = Lock::take(path)?;
         let mut medium = Disk::new(path);
         let locked = Locked::open(medium.open()?, path)?;
-        let anchor = Anchor::of(locked.vault())?;
+        let anchor = Anchor::new(state, locked.vault());
         Ok(Self {
             locked,
             medium: Box::new(medium),
@@ -99,22 +107,39 @@ impl LockedVault {
         data_key: SealingKey,
         accept_older: bool,
     ) -> Result<OpenVault, VaultError> {
-        let store = self.locked.unlock(&data_key)?;
-        let mut anchor = self.anchor;
+        let mut store = self.locked.unlock(&data_key)?;
+        let (mut anchor, mut medium) = (self.anchor, self.medium);
         if let Some(anchor) = &mut anchor {
             match anchor.check(&store) {
                 Err(VaultError::OlderCopy { .. }) if accept_older => {}
                 checked => checked?,
             }
         }
+        migrate(&mut store, &mut *medium)?;
         Ok(OpenVault {
             store,
-            medium: self.medium,
+            medium,
             data_key,
             lock: self.lock,
             anchor,
         })
     }
+}
+
+/// Brings a vault of an older schema to this one, after a copy of it as it is.
+fn migrate(store: &mut Store, medium: &mut dyn Medium) -> Result<(), VaultError> {
+    let schema = store.schema();
+    if schema == SCHEMA {
+        return Ok(());
+    }
+    store.copy_to(medium.open_copy(schema)?)?;
+    store.migrate()?;
+    tracing::warn!(
+        path = %medium.path().display(),
+        "the vault was of schema {schema} and is of schema {SCHEMA} now; a copy as it was is \
+         beside it"
+    );
+    Ok(())
 }
 
 /// A vault that this process has and can read.
@@ -133,6 +158,19 @@ impl OpenVault {
     /// # Errors
     /// Something is there already, or it cannot be written.
     pub fn create(path: &Path, with: &Unlock, created: u64) -> Result<Self, VaultError> {
+        Self::create_in(path, &state_dir()?, with, created)
+    }
+
+    /// The same with another directory for what this machine has seen of vaults.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_in(
+        path: &Path,
+        state: &Path,
+        with: &Unlock,
+        created: u64,
+    ) -> Result<Self, VaultError> {
         make_directory_of(path)?;
         let lock = Lock::take(path)?;
         if path.exists() {
@@ -141,7 +179,7 @@ impl OpenVault {
         let vault = VaultId::random()?;
         let mut open = Self::create_on(Box::new(Disk::new(path)), vault, with, created)?;
         open.lock = Some(lock);
-        open.anchor = Some(Anchor::of(vault)?);
+        open.anchor = Some(Anchor::new(state, vault));
         Ok(open)
     }
 

@@ -78,12 +78,23 @@ impl OpenVault {
     /// # Errors
     /// The system starts no thread.
     pub fn serve(self) -> Result<(Vault, VaultThread), VaultError> {
-        let (requests, received) = mpsc::channel();
+        let (vault, worker) = self.worker();
         let thread = thread::Builder::new()
             .name("vault".to_owned())
-            .spawn(move || Served::new(self).run(&received))
+            .spawn(move || worker.run())
             .map_err(|why| VaultError::system("the vault's thread does not start", why))?;
-        Ok((Vault { requests }, VaultThread(thread)))
+        Ok((vault, VaultThread(thread)))
+    }
+
+    /// What serves the vault, for a caller with a thread of its own.
+    pub fn worker(self) -> (Vault, VaultWorker) {
+        let (requests, received) = mpsc::channel();
+        let worker = VaultWorker {
+            served: Served::new(self),
+            received,
+            next: None,
+        };
+        (Vault { requests }, worker)
     }
 }
 
@@ -153,6 +164,72 @@ impl KeyVault for StoredKeyVault {
     }
 }
 
+/// Deals with what is asked of a served vault.
+pub struct VaultWorker {
+    served: Served,
+    received: mpsc::Receiver<Request>,
+    /// What came behind sets that were taken together.
+    next: Option<Request>,
+}
+
+impl VaultWorker {
+    /// Works until every [`Vault`] and every key of it is dropped.
+    pub fn run(mut self) {
+        loop {
+            let request = match self.next.take() {
+                Some(request) => request,
+                None if self.served.has_chores() => match self.received.recv_timeout(IDLE) {
+                    Ok(request) => request,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        self.served.do_chores();
+                        continue;
+                    }
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                },
+                None => match self.received.recv() {
+                    Ok(request) => request,
+                    Err(mpsc::RecvError) => break,
+                },
+            };
+            self.handle(request);
+        }
+        self.served.do_chores();
+    }
+
+    /// Does what has been asked by now.
+    pub fn run_pending(&mut self) {
+        while let Some(request) = self.next.take().or_else(|| self.received.try_recv().ok()) {
+            self.handle(request);
+        }
+    }
+
+    /// A vault that has failed is opened again at the next request, however soon that comes: for
+    /// tests whose time is not the clock's.
+    pub fn reopen_at_once(&mut self) {
+        self.served.reopen_pause = Duration::ZERO;
+    }
+
+    fn handle(&mut self, request: Request) {
+        match request {
+            Request::Work(work) => work(&mut self.served),
+            Request::Commit(first) => {
+                let mut commits = vec![first];
+                while commits.len() < MOST_SETS {
+                    match self.received.try_recv() {
+                        Ok(Request::Commit(commit)) => commits.push(commit),
+                        Ok(other @ Request::Work(_)) => {
+                            self.next = Some(other);
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                self.served.commit(commits);
+            }
+        }
+    }
+}
+
 /// Whether the vault can be used.
 enum Condition {
     Open(Store),
@@ -177,6 +254,7 @@ struct Served {
     acknowledged: u64,
     /// The file's length when it was last looked at for space to give back, in bytes.
     looked_at: u64,
+    reopen_pause: Duration,
 }
 
 impl Served {
@@ -190,46 +268,8 @@ impl Served {
             anchor: open.anchor,
             _lock: open.lock,
             looked_at: 0,
+            reopen_pause: REOPEN_PAUSE,
         }
-    }
-
-    fn run(mut self, requests: &mpsc::Receiver<Request>) {
-        let mut next = None;
-        loop {
-            let request = match next.take() {
-                Some(request) => request,
-                None if self.has_chores() => match requests.recv_timeout(IDLE) {
-                    Ok(request) => request,
-                    Err(mpsc::RecvTimeoutError::Timeout) => {
-                        self.do_chores();
-                        continue;
-                    }
-                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                },
-                None => match requests.recv() {
-                    Ok(request) => request,
-                    Err(mpsc::RecvError) => break,
-                },
-            };
-            match request {
-                Request::Work(work) => work(&mut self),
-                Request::Commit(first) => {
-                    let mut commits = vec![first];
-                    while commits.len() < MOST_SETS {
-                        match requests.try_recv() {
-                            Ok(Request::Commit(commit)) => commits.push(commit),
-                            Ok(other @ Request::Work(_)) => {
-                                next = Some(other);
-                                break;
-                            }
-                            Err(_) => break,
-                        }
-                    }
-                    self.commit(commits);
-                }
-            }
-        }
-        self.do_chores();
     }
 
     /// One durable commit for all the sets. A set that cannot apply is refused alone.
@@ -316,7 +356,7 @@ impl Served {
         else {
             return Ok(());
         };
-        if tried.is_some_and(|tried| tried.elapsed() < REOPEN_PAUSE) {
+        if tried.is_some_and(|tried| tried.elapsed() < self.reopen_pause) {
             return Err(why.clone());
         }
         let mut rewrite_done = !*rewrite;

@@ -8,6 +8,7 @@ pub(crate) mod cbor;
 pub(crate) mod cose;
 pub(crate) mod ctap2;
 pub(crate) mod ctaphid;
+pub(crate) mod disk;
 pub(crate) mod host;
 pub(crate) mod large_blobs;
 pub(crate) mod manage;

@@ -6,6 +6,7 @@ use roamkey::{
     key::Seed,
     presence::{Broker, Notice, Policy, RequestId, Touch},
     profile::Profile,
+    vault::KeyVault,
 };
 use roamkey_ctap::{Decision, Prompt, Withdrawn};
 use tokio::sync::mpsc;
@@ -132,14 +133,17 @@ impl Rig {
         let notices = broker.notices();
         let purpose = format!("key, start {}", self.starts);
         self.starts += 1;
+        let vaults = self.vaults.iter().cloned();
+        let vaults = vaults.map(|vault| Box::new(vault) as Box<dyn KeyVault>);
+        let vaults = vaults.collect();
         let strip = if self.place.virtual_time {
             let rngs = (0..*keys).map(|n| self.seed.rng(&purpose, n)).collect();
-            let world = World::new(profile, rngs, &self.vaults, &broker, self.now_ms);
+            let world = World::new(profile, rngs, vaults, &broker, self.now_ms);
             Strip::Virtual(world)
         } else {
             let seeds = (0..*keys).map(|n| Seed::from_bytes(self.seed.bytes(&purpose, n)));
             let seeds = seeds.collect();
-            Strip::Sockets(Sockets::start(profile, seeds, &self.vaults, &broker))
+            Strip::Sockets(Sockets::start(profile, seeds, vaults, &broker))
         };
         self.running = Some(Running {
             broker,

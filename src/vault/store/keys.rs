@@ -1,13 +1,13 @@
 //! The keys of a vault: made, found, renamed, removed.
 
-use roamkey_ctap::{ChangeSet, KeyState};
+use roamkey_ctap::{ChangeSet, KeyState, Record};
 
 use super::{Store, ledger::KeyNumber};
 use crate::{
     key::Seed,
     vault::{
-        VaultError,
-        record::{Address, Identity, KeyId, Stored, StoredProfile},
+        Damage, VaultError,
+        record::{Identity, KeyId, Stored, StoredProfile},
     },
 };
 
@@ -151,6 +151,22 @@ impl Store {
         self.write(|transaction| transaction.apply(number, changes))
     }
 
+    /// Every record of a key, secrets included.
+    ///
+    /// # Errors
+    /// A record is not what was last written.
+    pub fn records(&self, number: KeyNumber) -> Result<Vec<Record>, VaultError> {
+        Ok(self.load(number)?.records)
+    }
+
+    /// All that is wrong with a key's records; nothing, if all is well.
+    ///
+    /// # Errors
+    /// There is no such key, or the file cannot be read.
+    pub fn check(&self, number: KeyNumber) -> Result<Vec<Damage>, VaultError> {
+        self.check_key(number)
+    }
+
     /// What a key remembers.
     ///
     /// # Errors
@@ -160,7 +176,7 @@ impl Store {
         KeyState::load(key.records).map_err(|why| {
             let key = key.identity.name;
             let why = why.to_string();
-            crate::vault::Damage::Incomplete { key, why }.into()
+            Damage::Incomplete { key, why }.into()
         })
     }
 

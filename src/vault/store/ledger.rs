@@ -53,6 +53,9 @@ impl Sum {
     }
 }
 
+/// Stands for what lies in the file in clear.
+pub(crate) type Digest = [u8; 16];
+
 /// What kind of row is sealed: bound to it, so that none serves as another.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -85,6 +88,10 @@ impl Seals {
             parts: keyed(&derive(b"roamkey vault sums v1")),
             nonces: ChaCha20Rng::from_seed(*seed.as_bytes()),
         })
+    }
+
+    pub(crate) fn vault(&self) -> VaultId {
+        self.vault
     }
 
     /// The row of a key's record.
@@ -178,12 +185,12 @@ impl Seals {
     }
 
     /// A hash that only this vault makes, of what lies in the file in clear.
-    pub(crate) fn digest_clear<'a>(&self, rows: impl IntoIterator<Item = &'a [u8]>) -> [u8; 16] {
+    pub(crate) fn digest_clear(&self, rows: impl IntoIterator<Item = Vec<u8>>) -> Digest {
         let mut mac = self.parts.clone();
         mac.update(b"clear");
         for row in rows {
             mac.update(&(row.len() as u64).to_be_bytes());
-            mac.update(row);
+            mac.update(&row);
         }
         let digest: [u8; 32] = mac.finalize().into_bytes().into();
         digest.first_chunk().copied().unwrap_or_default()
@@ -235,6 +242,9 @@ pub(crate) struct Header {
     pub(crate) commit: u64,
     /// The sum of the keys' rows' parts.
     pub(crate) sum: Sum,
+    /// What the ways to unlock amount to; schema 1 had none.
+    #[serde(default)]
+    pub(crate) unlocks: Option<Digest>,
 }
 
 /// What is in memory of a vault's own rows.
@@ -242,6 +252,8 @@ pub(crate) struct Header {
 pub(crate) struct Ledger {
     pub(crate) commit: u64,
     pub(crate) sum: Sum,
+    /// `None` while the file is of schema 1.
+    pub(crate) unlocks: Option<Digest>,
     pub(crate) keys: BTreeMap<KeyNumber, Entry>,
 }
 
@@ -256,6 +268,7 @@ pub(crate) struct Entry {
 pub(crate) struct Written {
     pub(crate) commit: u64,
     pub(crate) sum: Sum,
+    pub(crate) unlocks: Digest,
     /// `None` for a key that is gone.
     pub(crate) keys: Vec<(KeyNumber, Option<Entry>)>,
 }
@@ -264,6 +277,7 @@ impl Ledger {
     pub(crate) fn take_over(&mut self, written: Written) {
         self.commit = written.commit;
         self.sum = written.sum;
+        self.unlocks = Some(written.unlocks);
         for (number, entry) in written.keys {
             match entry {
                 Some(entry) => self.keys.insert(number, entry),

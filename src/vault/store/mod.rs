@@ -16,12 +16,13 @@
 mod keys;
 mod ledger;
 mod load;
+mod migrate;
 mod transaction;
 
 use std::{collections::BTreeMap, path::Path};
 
 use redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend,
+    Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,7 @@ pub use ledger::KeyNumber;
 use ledger::{Entry, Header, Kind, Ledger, RowKey, Seals};
 
 /// The schema that this program writes.
-pub(crate) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 2;
 
 /// Pages that are kept in memory, in bytes.
 const CACHE_LEN: usize = 8 << 20;
@@ -145,6 +146,12 @@ impl Locked {
                 .open_value(Kind::Header, 0, sealed.value())
                 .ok_or(Damage::Header)?
         };
+        let unlocks = seals.digest_clear(slot_rows(&read.open_table(UNLOCKS)?)?);
+        match header.unlocks {
+            Some(written) if written == unlocks => {}
+            None if self.format.schema == 1 => {}
+            Some(_) | None => return Err(Damage::Unlocks.into()),
+        }
         let mut keys = BTreeMap::new();
         let mut sum = ledger::Sum::default();
         for row in read.open_table(KEYS)?.iter()? {
@@ -165,9 +172,11 @@ impl Locked {
             db: self.db,
             seals,
             vault: self.format.vault,
+            schema: self.format.schema,
             ledger: Ledger {
                 commit: header.commit,
                 sum,
+                unlocks: header.unlocks,
                 keys,
             },
         })
@@ -179,6 +188,7 @@ pub struct Store {
     db: Database,
     seals: Seals,
     vault: VaultId,
+    schema: u32,
     ledger: Ledger,
 }
 
@@ -195,9 +205,13 @@ impl Store {
             db,
             seals: Seals::new(vault, data_key)?,
             vault,
+            schema: SCHEMA,
             ledger: Ledger::default(),
         };
-        store.write(|transaction| transaction.put_slot(slot))?;
+        store.write(|transaction| {
+            transaction.put_format()?;
+            transaction.put_slot(slot)
+        })?;
         Ok(store)
     }
 
@@ -293,8 +307,12 @@ fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(
     to: &WriteTransaction,
     definition: TableDefinition<'static, K, V>,
 ) -> Result<(), VaultError> {
+    let original = match from.open_table(definition) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()), // in an older schema
+        original => original?,
+    };
     let mut copy = to.open_table(definition)?;
-    for row in from.open_table(definition)?.iter()? {
+    for row in original.iter()? {
         let (key, value) = row?;
         copy.insert(key.value(), value.value())?;
     }
@@ -308,6 +326,15 @@ fn read_slots(read: &ReadTransaction) -> Result<Vec<Slot>, VaultError> {
         ciborium::from_reader(bytes.value()).map_err(|_| Damage::Unlocks.into())
     });
     slots.collect()
+}
+
+/// The rows of the ways to unlock as they lie in the file, in the order of their numbers.
+fn slot_rows(table: &impl ReadableTable<u32, &'static [u8]>) -> Result<Vec<Vec<u8>>, VaultError> {
+    let rows = table.iter()?.map(|row| {
+        let (id, bytes) = row?;
+        Ok([id.value().to_be_bytes().as_slice(), bytes.value()].concat())
+    });
+    rows.collect()
 }
 
 fn builder() -> Builder {

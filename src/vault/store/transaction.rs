@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableTable as _, Table, WriteTransaction};
+use redb::{Table, WriteTransaction};
 use roamkey_ctap::{Change, ChangeSet};
 
 use super::{
@@ -12,7 +12,6 @@ use super::{
 use crate::vault::{
     VaultError,
     record::{Address, KeyId, Stored},
-    seal::VaultId,
     unlock::Slot,
 };
 
@@ -32,7 +31,7 @@ impl Store {
         let (outcome, written) = {
             let mut transaction = Transaction::open(&write, &mut self.seals, &self.ledger)?;
             let outcome = change(&mut transaction)?;
-            (outcome, transaction.finish(self.vault)?)
+            (outcome, transaction.finish()?)
         };
         write.commit()?;
         self.ledger.take_over(written);
@@ -51,6 +50,7 @@ pub(crate) struct Transaction<'t> {
     ledger: &'t Ledger,
     /// The rows of keys that changed; `None` for a key that was removed.
     touched: BTreeMap<KeyNumber, Option<KeyRow>>,
+    unlocks_touched: bool,
 }
 
 impl<'t> Transaction<'t> {
@@ -68,6 +68,7 @@ impl<'t> Transaction<'t> {
             seals,
             ledger,
             touched: BTreeMap::new(),
+            unlocks_touched: false,
         })
     }
 
@@ -158,25 +159,44 @@ impl<'t> Transaction<'t> {
         Ok(())
     }
 
+    /// Writes which vault this is, and its schema.
+    pub(super) fn put_format(&mut self) -> Result<(), VaultError> {
+        let format = Format {
+            schema: SCHEMA,
+            vault: self.seals.vault(),
+        };
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&format, &mut bytes).map_err(|_| unencodable())?;
+        self.meta.insert(FORMAT, bytes.as_slice())?;
+        Ok(())
+    }
+
     /// Adds a way to unlock, or replaces the one with its number.
     pub(crate) fn put_slot(&mut self, slot: &Slot) -> Result<(), VaultError> {
         let mut bytes = Vec::new();
         ciborium::into_writer(slot, &mut bytes).map_err(|_| unencodable())?;
         self.unlocks.insert(slot.id, bytes.as_slice())?;
+        self.unlocks_touched = true;
         Ok(())
     }
 
     /// Removes a way to unlock.
     pub(crate) fn remove_slot(&mut self, id: u32) -> Result<(), VaultError> {
         self.unlocks.remove(id)?;
+        self.unlocks_touched = true;
         Ok(())
     }
 
     /// Writes the vault's own rows.
-    fn finish(mut self, vault: VaultId) -> Result<Written, VaultError> {
+    fn finish(mut self) -> Result<Written, VaultError> {
+        let unlocks = match self.ledger.unlocks {
+            Some(unlocks) if !self.unlocks_touched => unlocks,
+            Some(_) | None => self.seals.digest_clear(super::slot_rows(&self.unlocks)?),
+        };
         let mut written = Written {
             commit: self.ledger.commit + 1,
             sum: self.ledger.sum,
+            unlocks,
             keys: Vec::new(),
         };
         for (number, row) in self.touched {
@@ -198,19 +218,11 @@ impl<'t> Transaction<'t> {
         let header = Header {
             commit: written.commit,
             sum: written.sum,
+            unlocks: Some(written.unlocks),
         };
         let sealed = self.seals.seal_value(Kind::Header, 0, &header);
         let sealed = sealed.ok_or_else(unencodable)?;
         self.meta.insert(HEADER, sealed.as_slice())?;
-        if self.meta.get(FORMAT)?.is_none() {
-            let format = Format {
-                schema: SCHEMA,
-                vault,
-            };
-            let mut bytes = Vec::new();
-            ciborium::into_writer(&format, &mut bytes).map_err(|_| unencodable())?;
-            self.meta.insert(FORMAT, bytes.as_slice())?;
-        }
         Ok(written)
     }
 }

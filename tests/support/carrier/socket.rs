@@ -10,12 +10,12 @@ use roamkey::{
     key::{Key, Seed},
     presence::Broker,
     profile::Profile,
+    vault::KeyVault,
 };
 use roamkey_transport::usbip::{AllowList, Server};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Link, Received};
-use crate::support::vault::TestVault;
 
 /// op_common and the device record of OP_REP_IMPORT.
 const IMPORT_REPLY_LEN: usize = 8 + 312;
@@ -32,7 +32,7 @@ impl Sockets {
     pub(crate) fn start(
         profile: &Profile,
         seeds: Vec<Seed>,
-        vaults: &[TestVault],
+        vaults: Vec<Box<dyn KeyVault>>,
         broker: &Broker,
     ) -> Self {
         let runtime = Builder::new_multi_thread()
@@ -46,7 +46,7 @@ impl Sockets {
         let exports = server.exports();
         for (index, (seed, vault)) in seeds.into_iter().zip(vaults).enumerate() {
             let name = format!("1-{}", index + 1);
-            let key = Key::open(profile, seed, Box::new(vault.clone()), broker.seat(&name));
+            let key = Key::open(profile, seed, vault, broker.seat(&name));
             let key = runtime.block_on(key).expect("a whole key");
             let identity = profile.usb_identity(&format!("TEST{index}"));
             let identity = identity.expect("an identity that fits");

@@ -22,7 +22,6 @@ use roamkey_transport::{
 };
 
 use super::{Link, Received};
-use crate::support::vault::TestVault;
 
 /// A timer that is due again and again at one moment is a bug, not a busy key.
 const TURNS_LIMIT: usize = 10_000;
@@ -38,7 +37,7 @@ struct Station {
     device: Device,
     identity: Identity,
     session: Option<Session>,
-    vault: TestVault,
+    vault: Box<dyn KeyVault>,
     vaulting: Vaulting,
     seat: Seat,
     winks: usize,
@@ -60,13 +59,13 @@ impl World {
     pub(crate) fn new(
         profile: &Profile,
         rngs: Vec<Rng>,
-        vaults: &[TestVault],
+        vaults: Vec<Box<dyn KeyVault>>,
         broker: &Broker,
         now_ms: u64,
     ) -> Self {
         let stations = rngs.into_iter().zip(vaults).enumerate();
         let stations = stations.map(|(index, (rng, vault))| {
-            let mut vault = vault.clone();
+            let mut vault = vault;
             let Some(Ok(state)) = poll_once(&mut vault.load()) else {
                 panic!("the vault holds no whole key");
             };

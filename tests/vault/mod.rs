@@ -1,0 +1,6 @@
+//! The vault on disk: what older versions wrote, what is damaged, what fails.
+
+mod formats;
+mod raw;
+mod served;
+mod tamper;

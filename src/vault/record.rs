@@ -77,7 +77,7 @@ pub(crate) enum Address {
 
 impl Address {
     /// Every address that is not a credential's.
-    pub(crate) const FIXED: [Self; 7] = [
+    pub(crate) const FIXED: [Self; 8] = [
         Self::Identity,
         Self::Record(Place::Master),
         Self::Record(Place::Counter),
@@ -85,6 +85,7 @@ impl Address {
         Self::Record(Place::Pin),
         Self::Record(Place::PinRetries),
         Self::Record(Place::Config),
+        Self::Record(Place::LargeBlobs),
     ];
 
     /// A byte for the kind, and the credential's id where there is one. What a file was written
@@ -100,6 +101,7 @@ impl Address {
             Self::Record(Place::Pin) => ([6], None),
             Self::Record(Place::PinRetries) => ([7], None),
             Self::Record(Place::Config) => ([8], None),
+            Self::Record(Place::LargeBlobs) => ([9], None),
         }
     }
 }
@@ -115,6 +117,7 @@ impl fmt::Display for Address {
             Self::Record(Place::Pin) => "PIN",
             Self::Record(Place::PinRetries) => "PIN retries",
             Self::Record(Place::Config) => "configuration",
+            Self::Record(Place::LargeBlobs) => "large blobs",
             Self::Record(Place::Credential(id)) => return write!(f, "passkey {}", Short(id)),
             Self::Record(Place::CredentialCounter(id)) => {
                 return write!(f, "signature counter of passkey {}", Short(id));

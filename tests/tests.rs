@@ -15,6 +15,8 @@
 )]
 
 mod command;
+#[cfg(unix)]
+mod crash;
 mod profiles;
 mod scenarios;
 mod support;

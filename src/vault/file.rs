@@ -317,6 +317,17 @@ impl Disk {
         beside(&self.path, ".new")
     }
 
+    /// What lies under the temporary name, as it is.
+    ///
+    /// # Errors
+    /// There is nothing, or it cannot be opened.
+    pub(crate) fn reopen_fresh(&mut self) -> Result<Backend, VaultError> {
+        let path = self.fresh_path();
+        let file = OpenOptions::new().read(true).write(true).open(&path);
+        let file = file.map_err(|why| system("cannot open", &path, &why))?;
+        self.backend(file)
+    }
+
     #[cfg(unix)]
     fn note_opened(&mut self, file: &File) -> io::Result<()> {
         self.opened = Some(inode(&file.metadata()?));

@@ -142,6 +142,34 @@ fn migrate(store: &mut Store, medium: &mut dyn Medium) -> Result<(), VaultError>
     Ok(())
 }
 
+/// Gives a vault its name whose creation was cut short just before: its key file is there, and is
+/// in the way of another. Whatever else lies under the temporary name stays there.
+fn finish_creation(path: &Path, with: &Unlock) -> Result<bool, VaultError> {
+    let mut disk = Disk::new(path);
+    if !is_unfinished(&mut disk, with) {
+        return Ok(false);
+    }
+    disk.adopt_fresh()?;
+    tracing::info!(path = %path.display(), "the making of the vault was cut short; now it is done");
+    Ok(true)
+}
+
+fn is_unfinished(disk: &mut Disk, with: &Unlock) -> bool {
+    let store = disk.reopen_fresh().and_then(|backend| {
+        let locked = Locked::open(backend, disk.path())?;
+        let vault = locked.vault();
+        let slots = locked.slots().iter();
+        let opened = slots.filter(|slot| slot.kind() == with.kind());
+        let data_key = opened
+            .map(|slot| slot.open(&vault, with))
+            .find_map(Result::ok);
+        let data_key = data_key.ok_or_else(|| VaultError::Refused("another's".to_owned()))?;
+        locked.unlock(&data_key)
+    });
+    // With keys in it, it is the copy of a vault that was in use, and lies somewhere else now.
+    store.is_ok_and(|store| store.commits() == 1 && store.numbers().is_empty())
+}
+
 /// A vault that this process has and can read.
 pub struct OpenVault {
     pub(super) store: Store,
@@ -176,6 +204,10 @@ impl OpenVault {
         if path.exists() {
             return Err(VaultError::Exists(path.to_owned()));
         }
+        if finish_creation(path, with)? {
+            drop(lock);
+            return LockedVault::open_in(path, state)?.unlock(with);
+        }
         let vault = VaultId::random()?;
         let mut open = Self::create_on(Box::new(Disk::new(path)), vault, with, created)?;
         open.lock = Some(lock);
@@ -194,12 +226,13 @@ impl OpenVault {
         created: u64,
     ) -> Result<Self, VaultError> {
         let data_key = SealingKey::random()?;
-        let slot = Slot::create(1, created, &vault, &data_key, with)?;
-        let made = medium
-            .open_fresh()
-            .and_then(|backend| Store::create(backend, vault, &data_key, &slot))
-            .and_then(|store| medium.adopt_fresh().map(|()| store));
-        let store = made.inspect_err(|_| {
+        let draft = Slot::draft(1, created, &vault, &data_key, with)?;
+        let backend = medium.open_fresh()?;
+        let store = Store::create(backend, vault, &data_key, draft.slot())?;
+        // The key file comes when the vault is whole, and the vault's name last: whoever finds a
+        // key file without a vault finds the vault beside it, too, and can finish it.
+        let slot = draft.place(&vault)?;
+        medium.adopt_fresh().inspect_err(|_| {
             // Nothing is unlocked by it: what it left beside the vault goes with the vault.
             let _ = slot.forget(&vault);
         })?;

@@ -41,8 +41,12 @@ fn reason(why: io::Error) -> KeyFileError {
     }
 }
 
-/// The path that a vault notes down: it still holds where the working directory is another.
+/// The path that a vault notes down: it still holds where the working directory is another. A file
+/// in that place is refused before anything is made that would need it.
 pub(super) fn place(path: &Path) -> Result<String, UnlockError> {
+    if fs::symlink_metadata(path).is_ok() && !is_blank(path) {
+        return Err(error(path, KeyFileError::Exists));
+    }
     let absolute = std::path::absolute(path).map_err(|why| error(path, reason(why)))?;
     absolute
         .into_os_string()
@@ -50,7 +54,7 @@ pub(super) fn place(path: &Path) -> Result<String, UnlockError> {
         .map_err(|_| error(path, KeyFileError::NotUnicode))
 }
 
-/// Writes a new file. When this returns, it is on the disk; if it fails, there is none.
+/// Writes a new file, or one in the place of a blank one. When this returns, it is on the disk; if it fails, there is none.
 pub(super) fn write(
     path: &Path,
     vault: &VaultId,
@@ -65,6 +69,10 @@ pub(super) fn write(
          {}\n",
         *digits
     ));
+    if is_blank(path) {
+        // Not written into: others may be allowed to read it.
+        fs::remove_file(path).map_err(|why| error(path, reason(why)))?;
+    }
     let mut file = create(path).map_err(|why| error(path, reason(why)))?;
     let written = file
         .write_all(text.as_bytes())
@@ -136,6 +144,14 @@ fn parse(text: &str) -> Option<(VaultId, Zeroizing<Vec<u8>>)> {
     let mut key = Zeroizing::new(vec![0; KEY_LEN]);
     let length = base16ct::mixed::decode(digits, &mut key).ok()?.len();
     (length == KEY_LEN && lines.next().is_none()).then_some((VaultId::from(vault), key))
+}
+
+/// Whether a file has nothing in it, or zeros alone: a write that was cut short leaves that. Nobody
+/// loses a key with it.
+fn is_blank(path: &Path) -> bool {
+    let short = fs::symlink_metadata(path)
+        .is_ok_and(|found| found.is_file() && found.len() <= LONGEST as u64);
+    short && fs::read(path).is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
 }
 
 /// A new file of this user's alone; the umask cannot take more than others' permissions.

@@ -152,6 +152,33 @@ impl Slot {
         with: &Unlock,
         cost: impl FnOnce() -> Result<Argon2Params, UnlockError>,
     ) -> Result<Self, UnlockError> {
+        Self::draft_at(id, created, vault, data_key, with, cost)?.place(vault)
+    }
+
+    /// The first half of [`Slot::create`], which leaves nothing outside the vault.
+    ///
+    /// # Errors
+    /// The passphrase is too short, something is in the key file's place, or memory or randomness
+    /// is lacking.
+    pub(crate) fn draft(
+        id: u32,
+        created: u64,
+        vault: &VaultId,
+        data_key: &SealingKey,
+        with: &Unlock,
+    ) -> Result<Draft, UnlockError> {
+        let cost = Argon2Params::calibrated;
+        Self::draft_at(id, created, vault, data_key, with, cost)
+    }
+
+    fn draft_at(
+        id: u32,
+        created: u64,
+        vault: &VaultId,
+        data_key: &SealingKey,
+        with: &Unlock,
+        cost: impl FnOnce() -> Result<Argon2Params, UnlockError>,
+    ) -> Result<Draft, UnlockError> {
         let (method, secret) = match with {
             Unlock::Passphrase(passphrase) => {
                 passphrase.check_new()?;
@@ -183,13 +210,7 @@ impl Slot {
         slot.wrapped = slot
             .sealer(vault, &secret)
             .seal(&random()?, data_key.as_bytes(), &binding);
-        // Last, so that a failure before leaves nothing behind.
-        match &slot.method {
-            Method::KeyFile { path } => key_file::write(Path::new(path), vault, id, &secret)?,
-            Method::Keyring { account, .. } => keyring::store(account, &secret)?,
-            Method::Passphrase { .. } | Method::RecoveryCode => {}
-        }
-        Ok(slot)
+        Ok(Draft { slot, secret })
     }
 
     /// The vault's data key, if `with` opens this slot. A passphrase takes about half a second,
@@ -314,6 +335,33 @@ impl Slot {
             Method::RecoveryCode => text(4, &[]),
         }
         bytes
+    }
+}
+
+/// A slot whose key file or entry in the keyring is not written yet.
+pub(crate) struct Draft {
+    slot: Slot,
+    secret: Zeroizing<Vec<u8>>,
+}
+
+impl Draft {
+    /// What the vault's file keeps.
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// The second half of [`Slot::create`].
+    ///
+    /// # Errors
+    /// The key file or the keyring cannot be written. Then nothing is left outside.
+    pub(crate) fn place(self, vault: &VaultId) -> Result<Slot, UnlockError> {
+        let Self { slot, secret } = self;
+        match &slot.method {
+            Method::KeyFile { path } => key_file::write(Path::new(path), vault, slot.id, &secret)?,
+            Method::Keyring { account, .. } => keyring::store(account, &secret)?,
+            Method::Passphrase { .. } | Method::RecoveryCode => {}
+        }
+        Ok(slot)
     }
 }
 

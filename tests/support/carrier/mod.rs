@@ -4,7 +4,7 @@
 mod socket;
 mod virtual_time;
 
-pub(crate) use socket::{Sockets, raw_connection, request_import};
+pub(crate) use socket::{Sockets, raw_connection, request_import, try_import};
 pub(crate) use virtual_time::World;
 
 /// What [`Link::recv`] met.

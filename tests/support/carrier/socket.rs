@@ -1,7 +1,7 @@
 //! Real sockets: a server with keys in a tokio runtime of its own, and blocking hosts.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
@@ -64,40 +64,51 @@ impl Sockets {
 
 /// A connection without a request yet.
 pub(crate) fn raw_connection(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("the server listens");
-    stream.set_nodelay(true).expect("TCP_NODELAY");
-    let limit = Some(Duration::from_secs(20));
-    stream.set_read_timeout(limit).expect("a limit");
-    stream
+    connect(address).expect("the server listens")
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    Ok(stream)
 }
 
 /// OP_REQ_IMPORT; the error is the status of a refusal.
 pub(crate) fn request_import(address: SocketAddr, busid: &str) -> Result<Box<dyn Link>, u32> {
-    let mut stream = raw_connection(address);
+    try_import(address, busid).expect("the server answers")
+}
+
+/// The same with a server that may be gone at any point.
+pub(crate) fn try_import(
+    address: SocketAddr,
+    busid: &str,
+) -> io::Result<Result<Box<dyn Link>, u32>> {
+    let mut stream = connect(address)?;
     let mut request = vec![0x01, 0x11, 0x80, 0x03, 0, 0, 0, 0];
     let mut field = [0; 32];
     field[..busid.len()].copy_from_slice(busid.as_bytes());
     request.extend(field);
-    stream.write_all(&request).expect("the server reads");
+    stream.write_all(&request)?;
     let mut reply = [0; IMPORT_REPLY_LEN];
-    stream.read_exact(&mut reply[..8]).expect("a reply");
+    stream.read_exact(&mut reply[..8])?;
     assert_eq!(reply[..4], [0x01, 0x11, 0x00, 0x03], "OP_REP_IMPORT");
     let status = u32::from_be_bytes(reply[4..8].try_into().expect("four bytes"));
     if status != 0 {
-        let rest = stream.read(&mut reply).expect("the end");
+        let rest = stream.read(&mut reply)?;
         assert_eq!(rest, 0, "a refusal is the header alone");
-        return Err(status);
+        return Ok(Err(status));
     }
-    stream.read_exact(&mut reply[8..]).expect("a device record");
+    stream.read_exact(&mut reply[8..])?;
     let record = &reply[8..];
     assert_eq!(record[256..288], field, "the bus id is echoed");
     let word = |at: usize| u32::from_be_bytes(record[at..at + 4].try_into().expect("four bytes"));
     assert_eq!(word(296), 2, "full speed");
-    Ok(Box::new(SocketLink {
+    Ok(Ok(Box::new(SocketLink {
         stream,
         devid: word(288) << 16 | word(292),
         origin: Instant::now(),
-    }))
+    })))
 }
 
 struct SocketLink {

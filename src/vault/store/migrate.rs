@@ -20,6 +20,9 @@ impl Store {
     /// # Errors
     /// It cannot be written; then it is what it was.
     pub(crate) fn migrate(&mut self) -> Result<(), VaultError> {
+        let write = self.db.begin_write()?;
+        super::put_ballast(&write)?;
+        write.commit()?;
         self.write(|transaction| {
             // What the header lacks, every commit writes.
             transaction.count_bytes()?;

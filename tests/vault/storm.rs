@@ -37,7 +37,7 @@ const VARIABLE: &str = "ROAMKEY_STORM_RUNS";
 /// Power cuts in one run.
 const LIVES: usize = 4;
 /// Requests between two power cuts at most.
-const STEPS: usize = 40;
+const STEPS: usize = 15;
 
 /// A key's part of a vault that works when it is asked, in this thread.
 struct Inline {
@@ -101,7 +101,7 @@ fn prepared(unlock: &Unlock, rng: ChaCha20Rng) -> Disk {
 }
 
 fn plan(rng: &mut ChaCha20Rng) -> (u64, Fault) {
-    let after = u64::from(rng.next_u32() % 400);
+    let after = u64::from(rng.next_u32() % 150);
     let fault = match rng.next_u32() % 8 {
         0..=3 => Fault::PowerCut,
         4 => Fault::Sync,

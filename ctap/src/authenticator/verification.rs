@@ -22,8 +22,7 @@ impl Authenticator {
     }
 
     pub(super) fn min_pin_length(&self) -> u8 {
-        let raised = self.state.config.min_pin_length;
-        raised.unwrap_or(self.profile.min_pin_length)
+        self.state.min_pin_length(&self.profile)
     }
 
     /// A pinUvAuthProtocol that this key offers.

@@ -231,11 +231,16 @@ impl KeyState {
         set
     }
 
+    /// Whether a PIN is set.
+    pub fn pin_is_set(&self) -> bool {
+        self.pin.is_some()
+    }
+
     /// What may be known of the PIN of a key with this profile.
     pub fn pin_status(&self, profile: &Profile) -> PinStatus {
         PinStatus {
             offered: profile.client_pin,
-            is_set: self.pin.is_some(),
+            is_set: self.pin_is_set(),
             retries: self.pin_retries,
             min_length: self.min_pin_length(profile),
             must_change: self.config.force_pin_change,
@@ -255,7 +260,7 @@ impl KeyState {
         if !profile.client_pin {
             return Err(PinRefusal::NotOffered);
         }
-        if self.pin.is_some() {
+        if self.pin_is_set() {
             return Err(PinRefusal::Set);
         }
         let pin = self.checked_pin(profile, pin)?;
@@ -271,7 +276,7 @@ impl KeyState {
         if !profile.client_pin {
             return Err(PinRefusal::NotOffered);
         }
-        if self.pin.is_none() {
+        if !self.pin_is_set() {
             return Err(PinRefusal::NotSet);
         }
         if self.pin_retries == 0 {

@@ -1,12 +1,19 @@
 //! The command line: one file per subcommand.
 
 mod access;
+mod common;
+mod confirm;
+mod key;
 mod output;
+mod passkey;
+mod pin;
 mod prompt;
 mod run;
 mod secret;
 mod serial;
 mod stored;
+mod table;
+mod vault;
 
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -27,7 +34,16 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Export keys over USB/IP until Ctrl-C.
-    Run(run::Args),
+    Run(Box<run::Args>),
+    /// The vault in which keys are kept.
+    Vault(vault::Args),
+    /// The keys in the vault.
+    Key(key::Args),
+    /// The passkeys in the keys.
+    #[command(alias = "credential")]
+    Passkey(passkey::Args),
+    /// The PIN of a key.
+    Pin(pin::Args),
 }
 
 /// How stdout speaks.
@@ -63,7 +79,11 @@ pub fn parse() -> Args {
 pub fn run(args: Args) -> ExitCode {
     log_to_stderr(args.verbose);
     let result = match args.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
+        Command::Vault(args) => vault::run(args),
+        Command::Key(args) => key::run(args),
+        Command::Passkey(args) => passkey::run(args),
+        Command::Pin(args) => pin::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

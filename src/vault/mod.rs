@@ -7,6 +7,7 @@
 mod anchor;
 mod error;
 mod file;
+mod manage;
 mod memory;
 mod open;
 mod record;
@@ -21,6 +22,7 @@ use roamkey_ctap::{ChangeSet, KeyState};
 
 pub use error::{Broken, Damage, VaultError};
 pub use file::{Activity, Backend, Medium, default_path};
+pub use manage::{Checked, OlderCopy};
 pub use memory::Memory;
 pub use open::{LockedVault, OpenVault};
 pub use record::{Identity, KeyId, StoredProfile};

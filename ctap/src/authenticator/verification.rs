@@ -13,7 +13,7 @@ use crate::{
 impl Authenticator {
     /// "Protected by some form of user verification": a PIN, as there is nothing built in.
     pub(super) fn is_protected(&self) -> bool {
-        self.state.pin.is_some()
+        self.state.pin_is_set()
     }
 
     pub(super) fn always_uv(&self) -> bool {

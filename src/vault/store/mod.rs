@@ -16,6 +16,7 @@
 mod keys;
 mod ledger;
 mod load;
+mod manage;
 mod transaction;
 
 use std::{collections::BTreeMap, path::Path};

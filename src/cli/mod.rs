@@ -20,6 +20,8 @@ use std::{fmt, io::IsTerminal, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
+use crate::vault::{VaultError, guarded};
+
 /// A FIDO2 security key in software, attached over USB/IP as a real USB device.
 #[derive(Debug, Parser)]
 #[command(name = "roamkey", version, arg_required_else_help = true)]
@@ -78,12 +80,9 @@ pub fn parse() -> Args {
 /// Does what the arguments say. Code 0 is success, 1 a failure, 2 arguments that do not fit.
 pub fn run(args: Args) -> ExitCode {
     log_to_stderr(args.verbose);
-    let result = match args.command {
-        Command::Run(args) => run::run(*args),
-        Command::Vault(args) => vault::run(args),
-        Command::Key(args) => key::run(args),
-        Command::Passkey(args) => passkey::run(args),
-        Command::Pin(args) => pin::run(args),
+    let result = match guarded(|| dispatch(args.command)) {
+        Ok(result) => result,
+        Err(damage) => Err(VaultError::from(damage).into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,6 +97,16 @@ pub fn run(args: Args) -> ExitCode {
             let _ = error.print();
             ExitCode::FAILURE
         }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Run(args) => run::run(*args),
+        Command::Vault(args) => vault::run(args),
+        Command::Key(args) => key::run(args),
+        Command::Passkey(args) => passkey::run(args),
+        Command::Pin(args) => pin::run(args),
     }
 }
 

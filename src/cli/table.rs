@@ -12,6 +12,8 @@ use super::output::shown;
 const COLUMNS: usize = 80;
 /// Spaces between two columns.
 const GAP: usize = 2;
+/// A fact's lines are no longer than this, so that hexadecimal breaks where bytes are counted.
+const PART: usize = 64;
 /// A column is not cut below this.
 const LEAST: usize = 8;
 /// Stands for what was cut off.
@@ -95,7 +97,7 @@ impl fmt::Display for Table {
 /// Names and values below each other; a value that is too long goes on in the next line.
 pub(super) fn facts(facts: &[(&str, String)]) -> String {
     let names = facts.iter().map(|(name, _)| width(name)).max().unwrap_or(0) + GAP;
-    let room = COLUMNS.saturating_sub(names).max(LEAST);
+    let room = COLUMNS.saturating_sub(names).clamp(LEAST, PART);
     let mut lines = Vec::new();
     for (name, value) in facts {
         let mut name = *name;

@@ -8,7 +8,7 @@ use roamkey_ctap::KeyState;
 use super::{
     Damage, VaultError,
     open::{LockedVault, OpenVault},
-    store::{KeyNumber, Locked},
+    store::KeyNumber,
     unlock::{Slot, Unlock, UnlockError},
 };
 
@@ -24,16 +24,6 @@ pub struct OlderCopy {
     pub seen: u64,
 }
 
-/// What was found in a vault.
-pub struct Checked {
-    /// All that is wrong.
-    pub damage: Vec<Damage>,
-    /// The vault, if nothing is.
-    pub open: Option<OpenVault>,
-    /// Set if this machine has seen more of the vault.
-    pub older: Option<OlderCopy>,
-}
-
 impl LockedVault {
     /// The schema that the file was written with.
     pub fn schema(&self) -> u32 {
@@ -45,58 +35,37 @@ impl LockedVault {
         self.medium.length()
     }
 
-    /// Unlocks the vault and looks all of it through. An older copy is no damage.
+    /// Unlocks a vault of which this machine has seen more; [`OpenVault::accept_older`] has to
+    /// follow.
+    ///
+    /// # Errors
+    /// As [`Self::unlock`], but for that.
+    pub fn unlock_older(self, with: &Unlock) -> Result<OpenVault, VaultError> {
+        let data_key = self.data_key(with)?;
+        self.unlock_with(data_key, true)
+    }
+
+    /// All that is wrong with a vault that does not unlock for damage.
     ///
     /// # Errors
     /// As [`Self::unlock`], but for damage; or the file cannot be read.
-    pub fn check(self, with: &Unlock) -> Result<Checked, VaultError> {
+    pub fn survey(self, with: &Unlock) -> Result<Vec<Damage>, VaultError> {
         let data_key = self.data_key(with)?;
-        let mut vault = self;
-        let first = match vault.locked.unlock(&data_key) {
-            Ok(store) => {
-                let damage = store.check_keys()?;
-                let mut older = None;
-                if let Some(anchor) = &mut vault.anchor {
-                    match anchor.check(&store) {
-                        Err(VaultError::OlderCopy { commit, seen }) => {
-                            older = Some(OlderCopy { commit, seen });
-                        }
-                        checked => checked?,
-                    }
-                }
-                let open = OpenVault {
-                    store,
-                    medium: vault.medium,
-                    data_key,
-                    lock: vault.lock,
-                    anchor: vault.anchor,
-                };
-                return Ok(Checked {
-                    open: damage.is_empty().then_some(open),
-                    damage,
-                    older,
-                });
-            }
-            Err(VaultError::Damaged(first)) => first,
-            Err(other) => return Err(other),
-        };
-        // What is wrong was not written past, and there may be more.
-        let backend = vault.medium.open()?;
-        let locked = Locked::open(backend, vault.medium.path())?;
-        let (store, mut damage) = locked.survey(&data_key)?;
-        if !damage.contains(&first) {
-            damage.insert(0, first);
-        }
+        let (store, mut damage) = self.locked.survey(&data_key)?;
         damage.extend(store.check_keys()?);
-        Ok(Checked {
-            damage,
-            open: None,
-            older: None,
-        })
+        Ok(damage)
     }
 }
 
 impl OpenVault {
+    /// All that is wrong with the keys.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn check(&self) -> Result<Vec<Damage>, VaultError> {
+        self.store.check_keys()
+    }
+
     /// Takes an older copy for the vault: every signature counter goes on far above where it
     /// was, and every later copy that this machine has seen is the older one from now on.
     ///

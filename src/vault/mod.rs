@@ -7,6 +7,7 @@
 mod anchor;
 mod error;
 mod file;
+mod guard;
 mod manage;
 mod memory;
 mod open;
@@ -22,7 +23,8 @@ use roamkey_ctap::{ChangeSet, KeyState};
 
 pub use error::{Broken, Damage, VaultError};
 pub use file::{Activity, Backend, Medium, default_path};
-pub use manage::{Checked, OlderCopy};
+pub(crate) use guard::guarded;
+pub use manage::OlderCopy;
 pub use memory::Memory;
 pub use open::{LockedVault, OpenVault};
 pub use record::{Identity, KeyId, StoredProfile};

@@ -16,8 +16,8 @@ use super::{
 pub struct LockedVault {
     pub(super) locked: Locked,
     pub(super) medium: Box<dyn Medium>,
-    pub(super) lock: Option<Lock>,
-    pub(super) anchor: Option<Anchor>,
+    lock: Option<Lock>,
+    anchor: Option<Anchor>,
 }
 
 impl LockedVault {

@@ -9,7 +9,7 @@ use super::{
     HEADER, KEYS, Locked, META, Store,
     ledger::{self, Entry, Header, KeyNumber, Kind, Ledger, Seals},
 };
-use crate::vault::{VaultError, error::Damage, seal::SealingKey, unlock::Slot};
+use crate::vault::{VaultError, error::Damage, guarded, seal::SealingKey, unlock::Slot};
 
 impl Locked {
     /// The schema that the file was written with.
@@ -69,11 +69,19 @@ impl Store {
     pub(crate) fn check_keys(&self) -> Result<Vec<Damage>, VaultError> {
         let mut damage = Vec::new();
         for number in self.numbers() {
-            let found = self.check_key(number)?;
-            if !found.is_empty() {
-                damage.extend(found);
-                continue;
+            // What one key's rows do to the reader, another's need not.
+            match guarded(|| self.check_whole_key(number)) {
+                Ok(found) => damage.extend(found?),
+                Err(structure) if damage.contains(&structure) => {}
+                Err(structure) => damage.push(structure),
             }
+        }
+        Ok(damage)
+    }
+
+    fn check_whole_key(&self, number: KeyNumber) -> Result<Vec<Damage>, VaultError> {
+        let mut damage = self.check_key(number)?;
+        if damage.is_empty() {
             match self.key_state(number) {
                 Ok(_) => {}
                 Err(VaultError::Damaged(found)) => damage.push(found),

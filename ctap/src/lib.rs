@@ -11,6 +11,7 @@
 //! | `hid` | packets, channels, transactions, keepalives | CBOR, statuses |
 //! | `authenticator` | decides | packets, byte offsets, CBOR keys |
 //! | `wire`, `u2f` | parse requests, emit responses | state, policy |
+//! | `admin` | views and changes for the owner, shared by `authenticator` | protocols, policy |
 //! | `credential`, `state`, `attestation` | what a key remembers | protocols |
 //! | `pin` | PIN protocols and tokens | when they are asked for |
 //! | `crypto` | algorithms | what they are for |
@@ -18,6 +19,7 @@
 //! Deliberately absent: clock, file, socket, thread, environment, OS randomness, async. Time and
 //! the CSPRNG are arguments; waiting is data.
 
+mod admin;
 mod attestation;
 mod authenticator;
 mod credential;
@@ -33,6 +35,7 @@ mod time;
 mod u2f;
 mod wire;
 
+pub use admin::{Passkey, PinRefusal, PinStatus};
 pub use attestation::Attestation;
 pub use authenticator::{NEXT_ASSERTION_TIMEOUT_MS, PRESENCE_TIMEOUT_MS, RESET_WINDOW_MS};
 pub use credential::{

@@ -184,6 +184,11 @@ impl Counter {
         Some(self.last)
     }
 
+    /// No value above it has been used.
+    pub(crate) fn ceiling(&self) -> u32 {
+        self.ceiling
+    }
+
     /// The ceiling to make durable when [`Self::take`] gives nothing; `None` at the end of the
     /// counter's 32 bits.
     pub(crate) fn lease(&self) -> Option<u32> {

@@ -101,11 +101,16 @@ impl VaultArgs {
 
     /// The second half of [`Self::open`].
     pub(super) fn unlock(&self, locked: LockedVault) -> Result<OpenVault, Failure> {
-        let with = match self.given()? {
-            Some(with) => with,
-            None => self.choose(&locked)?,
-        };
+        let with = self.way(&locked)?;
         Ok(locked.unlock(&with)?)
+    }
+
+    /// What to unlock it with.
+    pub(super) fn way(&self, locked: &LockedVault) -> Result<Unlock, Failure> {
+        match self.given()? {
+            Some(with) => Ok(with),
+            None => self.choose(locked),
+        }
     }
 
     fn passphrase(&self) -> Result<Passphrase, Failure> {

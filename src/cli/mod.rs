@@ -1,17 +1,26 @@
 //! The command line: one file per subcommand.
 
 mod access;
+mod common;
+mod confirm;
+mod key;
 mod output;
+mod passkey;
+mod pin;
 mod prompt;
 mod run;
 mod secret;
 mod serial;
 mod stored;
+mod table;
+mod vault;
 
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
+
+use crate::vault::{VaultError, guarded};
 
 /// A FIDO2 security key in software, attached over USB/IP as a real USB device.
 #[derive(Debug, Parser)]
@@ -27,7 +36,16 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Export keys over USB/IP until Ctrl-C.
-    Run(run::Args),
+    Run(Box<run::Args>),
+    /// The vault in which keys are kept.
+    Vault(vault::Args),
+    /// The keys in the vault.
+    Key(key::Args),
+    /// The passkeys in the keys.
+    #[command(alias = "credential")]
+    Passkey(passkey::Args),
+    /// The PIN of a key.
+    Pin(pin::Args),
 }
 
 /// How stdout speaks.
@@ -62,8 +80,9 @@ pub fn parse() -> Args {
 /// Does what the arguments say. Code 0 is success, 1 a failure, 2 arguments that do not fit.
 pub fn run(args: Args) -> ExitCode {
     log_to_stderr(args.verbose);
-    let result = match args.command {
-        Command::Run(args) => run::run(args),
+    let result = match guarded(|| dispatch(args.command)) {
+        Ok(result) => result,
+        Err(damage) => Err(VaultError::from(damage).into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,6 +97,16 @@ pub fn run(args: Args) -> ExitCode {
             let _ = error.print();
             ExitCode::FAILURE
         }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Run(args) => run::run(*args),
+        Command::Vault(args) => vault::run(args),
+        Command::Key(args) => key::run(args),
+        Command::Passkey(args) => passkey::run(args),
+        Command::Pin(args) => pin::run(args),
     }
 }
 

@@ -7,6 +7,8 @@ use super::{store::KeyNumber, unlock::UnlockError};
 /// What is wrong with a vault's contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Damage {
+    /// The file's own structure: not all that is in it can be reached.
+    Structure,
     /// The header is missing, or was not sealed under this vault's data key.
     Header,
     /// The ways to unlock are not those that were last written.
@@ -58,6 +60,9 @@ pub enum Broken {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Structure => {
+                f.write_str("its file is damaged, so that not all of it can be reached")
+            }
             Self::Header => f.write_str("its header is missing or was changed"),
             Self::Unlocks => f.write_str(
                 "its ways to unlock are not those that were last written: one was removed, changed, \

@@ -7,6 +7,8 @@
 mod anchor;
 mod error;
 mod file;
+mod guard;
+mod manage;
 mod memory;
 mod open;
 mod record;
@@ -21,6 +23,8 @@ use roamkey_ctap::{ChangeSet, KeyState};
 
 pub use error::{Broken, Damage, VaultError};
 pub use file::{Activity, Backend, Medium, default_path};
+pub(crate) use guard::guarded;
+pub use manage::OlderCopy;
 pub use memory::Memory;
 pub use open::{LockedVault, OpenVault};
 pub use record::{Identity, KeyId, StoredProfile};

@@ -14,8 +14,8 @@ use super::{
 
 /// A vault that this process has and cannot read yet.
 pub struct LockedVault {
-    locked: Locked,
-    medium: Box<dyn Medium>,
+    pub(super) locked: Locked,
+    pub(super) medium: Box<dyn Medium>,
     lock: Option<Lock>,
     anchor: Option<Anchor>,
 }
@@ -80,6 +80,12 @@ impl LockedVault {
     /// None fits, what was brought is wrong, the vault is damaged, or this machine has seen more
     /// of it ([`VaultError::OlderCopy`]).
     pub fn unlock(self, with: &Unlock) -> Result<OpenVault, VaultError> {
+        let data_key = self.data_key(with)?;
+        self.unlock_with(data_key, false)
+    }
+
+    /// The data key, from the first way that `with` fits.
+    pub(super) fn data_key(&self, with: &Unlock) -> Result<SealingKey, VaultError> {
         let vault = self.vault();
         let mut failure = None;
         for slot in self
@@ -88,7 +94,7 @@ impl LockedVault {
             .filter(|slot| slot.kind() == with.kind())
         {
             match slot.open(&vault, with) {
-                Ok(data_key) => return self.unlock_with(data_key, false),
+                Ok(data_key) => return Ok(data_key),
                 Err(why) => failure = Some(why),
             }
         }

@@ -19,8 +19,6 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub(crate) const NONCE_LEN: usize = 24;
 /// Length of the tag behind it, in bytes.
 pub(crate) const TAG_LEN: usize = 16;
-/// What sealing adds to a text, in bytes.
-pub(crate) const OVERHEAD: usize = NONCE_LEN + TAG_LEN;
 
 /// Tells one vault from another; it is drawn at random and no secret.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,10 +73,6 @@ impl SealingKey {
         let mut key = Self([0; 32]);
         getrandom::fill(&mut key.0)?;
         Ok(key)
-    }
-
-    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
     }
 
     /// `None` unless there are 32 bytes.

@@ -19,7 +19,9 @@ use tracing::{info, warn};
 use super::{
     KeyVault, Pending, VaultError,
     anchor::Anchor,
+    error::Damage,
     file::{Lock, Medium},
+    guard::guarded,
     open::OpenVault,
     seal::{SealingKey, VaultId},
     store::{KeyNumber, Locked, Store},
@@ -319,7 +321,10 @@ impl Served {
         let Condition::Open(store) = &mut self.condition else {
             return Err(VaultError::Closed);
         };
-        let outcome = work(store);
+        let outcome = match guarded(|| work(store)) {
+            Ok(outcome) => outcome,
+            Err(damage) => Err(damage.into()),
+        };
         let changed = store.commits() != self.acknowledged;
         let outcome = match outcome {
             Ok(done) if changed => self.medium.check_place().map(|()| done),
@@ -327,7 +332,11 @@ impl Served {
         };
         match &outcome {
             Ok(_) => self.acknowledged = self.acknowledged.max(store.commits()),
-            Err(why @ (VaultError::System { .. } | VaultError::Fenced(_))) => {
+            Err(
+                why @ (VaultError::System { .. }
+                | VaultError::Fenced(_)
+                | VaultError::Damaged(Damage::Structure)),
+            ) => {
                 let why = why.clone();
                 self.fence(why);
             }
@@ -340,11 +349,15 @@ impl Served {
     fn fence(&mut self, why: VaultError) {
         let rewrite = self.medium.activity().sync_failed();
         warn!(%why, "the vault has failed: what was on its way is answered with an error");
-        self.condition = Condition::Fenced {
+        let fenced = Condition::Fenced {
             why,
             tried: None,
             rewrite,
         };
+        let failed = std::mem::replace(&mut self.condition, fenced);
+        if guarded(|| drop(failed)).is_err() {
+            warn!("the vault's file could not be closed well");
+        }
     }
 
     /// Opens the vault again, if it has failed and was left alone for a while.
@@ -361,7 +374,8 @@ impl Served {
             return Err(why.clone());
         }
         let mut rewrite_done = !*rewrite;
-        match self.reopened(&mut rewrite_done) {
+        let reopened = guarded(|| self.reopened(&mut rewrite_done));
+        match reopened.unwrap_or_else(|damage| Err(damage.into())) {
             Ok(store) => {
                 info!("the vault is open again");
                 self.condition = Condition::Open(store);

@@ -1,6 +1,21 @@
 //! The `roamkey` command: the real binary, as a person or a script runs it.
 
 mod ask;
+// A home of its own is told by the XDG directories, and a person has a pty.
+#[cfg(unix)]
+mod home;
 mod idle;
+#[cfg(unix)]
+mod key;
+#[cfg(unix)]
+mod passkey;
+#[cfg(unix)]
+mod pin;
 mod process;
 mod run;
+#[cfg(unix)]
+mod terminal;
+#[cfg(unix)]
+mod unlock;
+#[cfg(unix)]
+mod vault;

@@ -235,14 +235,6 @@ impl Disk {
         }
     }
 
-    /// Every byte that was ever on the disk and still is.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let inner = self.lock();
-        let files = inner.files.values();
-        let bytes = files.map(|file| file.lock().expect("no panics").current.clone());
-        bytes.collect::<Vec<_>>().concat()
-    }
-
     /// For the vault.
     pub(crate) fn medium(&self) -> Box<dyn Medium> {
         Box::new(DiskMedium {

@@ -12,7 +12,6 @@ use crate::support::{
     ctaphid::{Channel, Platform},
     host::Linux,
     large_blobs::{INITIAL, array},
-    manage::management,
     pin::{Protocol, Token, permission},
 };
 

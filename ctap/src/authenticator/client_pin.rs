@@ -5,12 +5,10 @@
 
 use super::{Authenticator, Next, Step};
 use crate::{
+    admin::PinRefusal,
     credential::RpIdHash,
-    pin::{
-        MAX_PIN_LEN, PADDED_PIN_LEN, Permissions, PinHash, PinProtocol, Point, SharedSecret,
-        StoredPin, Token,
-    },
-    state::{ChangeSet, Config, Place, Record},
+    pin::{PADDED_PIN_LEN, Permissions, PinProtocol, Point, SharedSecret, StoredPin, Token},
+    state::ChangeSet,
     status::Status,
     time::Instant,
     wire::{
@@ -115,8 +113,7 @@ impl Authenticator {
             return Err(Status::PinAuthInvalid);
         }
         let pin = self.new_pin(&shared, &new_pin_enc)?;
-        let mut set = ChangeSet::default();
-        self.store_pin(&mut set, pin);
+        let set = self.state.store_pin(pin);
         Ok(Step::Commit(set, Next::Respond(wire::response(Ok(None)))))
     }
 
@@ -127,16 +124,17 @@ impl Authenticator {
         let param = request.pin_uv_auth_param.ok_or(Status::MissingParameter)?;
         let (protocol, shared) =
             self.decapsulate(request.protocol, request.key_agreement.as_ref())?;
-        self.check_attempt_allowed()?;
+        let spent = self.spend_attempt()?;
         if !shared.verify(&[&new_pin_enc, &pin_hash_enc], &param) {
             return Err(Status::PinAuthInvalid);
         }
-        Ok(self.attempt(Attempt {
+        let attempt = Attempt {
             protocol,
             shared,
             pin_hash_enc,
             purpose: Purpose::ChangePin { new_pin_enc },
-        }))
+        };
+        Ok(Step::Commit(spent, Next::ComparePin(Box::new(attempt))))
     }
 
     /// §6.5.5.7.1: a token for makeCredential and getAssertion, with no RP yet.
@@ -199,33 +197,24 @@ impl Authenticator {
         let pin_hash_enc = request.pin_hash_enc.ok_or(Status::MissingParameter)?;
         let (protocol, shared) =
             self.decapsulate(request.protocol, request.key_agreement.as_ref())?;
-        self.check_attempt_allowed()?;
-        Ok(self.attempt(Attempt {
+        let spent = self.spend_attempt()?;
+        let attempt = Attempt {
             protocol,
             shared,
             pin_hash_enc,
             purpose,
-        }))
-    }
-
-    fn check_attempt_allowed(&self) -> Result<(), Status> {
-        if !self.is_protected() {
-            Err(Status::PinNotSet)
-        } else if self.state.pin_retries == 0 {
-            Err(Status::PinBlocked)
-        } else if self.pin.needs_power_cycle() {
-            Err(Status::PinAuthBlocked)
-        } else {
-            Ok(())
-        }
+        };
+        Ok(Step::Commit(spent, Next::ComparePin(Box::new(attempt))))
     }
 
     /// The attempt is lost, durably, before the PIN is looked at.
-    fn attempt(&self, attempt: Attempt) -> Step {
-        let mut set = ChangeSet::default();
-        let left = self.state.pin_retries.saturating_sub(1);
-        set.put(Record::PinRetries(left));
-        Step::Commit(set, Next::ComparePin(Box::new(attempt)))
+    fn spend_attempt(&self) -> Result<ChangeSet, Status> {
+        let spent = self.state.spend_pin_attempt(&self.profile);
+        let spent = spent.map_err(status_of)?;
+        match self.pin.needs_power_cycle() {
+            true => Err(Status::PinAuthBlocked),
+            false => Ok(spent),
+        }
     }
 
     pub(super) fn compare_pin(&mut self, attempt: Attempt) -> Result<Step, Status> {
@@ -246,14 +235,13 @@ impl Authenticator {
             });
         }
         self.pin.matched();
-        let mut set = ChangeSet::default();
-        set.delete(Place::PinRetries);
+        let mut set = self.state.restore_pin_attempts();
         let forced = self.state.config.force_pin_change;
         let next = match attempt.purpose {
             Purpose::ChangePin { new_pin_enc } => {
                 match self.new_pin(&attempt.shared, &new_pin_enc) {
                     Ok(pin) => {
-                        self.store_pin(&mut set, pin);
+                        set = self.state.store_pin(pin);
                         self.pin.end_token();
                         Next::Respond(wire::response(Ok(None)))
                     }
@@ -295,27 +283,21 @@ impl Authenticator {
             .and_then(|last| padded.get(..=last))
             .unwrap_or_default();
         let text = std::str::from_utf8(pin).map_err(|_| Status::PinPolicyViolation)?;
-        let code_points = u8::try_from(text.chars().count()).unwrap_or(u8::MAX);
-        if pin.len() > MAX_PIN_LEN || code_points < self.min_pin_length() {
-            return Err(Status::PinPolicyViolation);
-        }
-        let hash = PinHash::of(pin);
-        let same = self.state.pin.as_ref().is_some_and(|old| old.hash == hash);
-        if same && self.state.config.force_pin_change {
-            return Err(Status::PinPolicyViolation);
-        }
-        Ok(StoredPin { hash, code_points })
+        let checked = self.state.checked_pin(&self.profile, text);
+        checked.map_err(status_of)
     }
+}
 
-    /// A new PIN has all attempts, and ends the duty to change.
-    fn store_pin(&self, set: &mut ChangeSet, pin: StoredPin) {
-        set.put(Record::Pin(pin));
-        set.delete(Place::PinRetries);
-        if self.state.config.force_pin_change {
-            set.put(Record::Config(Config {
-                force_pin_change: false,
-                ..self.state.config.clone()
-            }));
-        }
+/// What the standard answers.
+fn status_of(why: PinRefusal) -> Status {
+    match why {
+        PinRefusal::NotOffered => Status::InvalidSubcommand,
+        PinRefusal::NotSet => Status::PinNotSet,
+        PinRefusal::Set => Status::PinAuthInvalid,
+        PinRefusal::Blocked => Status::PinBlocked,
+        PinRefusal::TooShort { .. }
+        | PinRefusal::TooLong
+        | PinRefusal::EndsWithZero
+        | PinRefusal::Same => Status::PinPolicyViolation,
     }
 }

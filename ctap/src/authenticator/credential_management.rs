@@ -2,10 +2,9 @@
 
 use super::{Authenticator, Next, Stateful, Step};
 use crate::{
-    credential::{CredentialId, RpIdHash, User, truncated},
+    credential::{CredentialId, RpIdHash, User},
     crypto::PrivateKey,
     pin::Permissions,
-    state::{ChangeSet, Place, Record},
     status::Status,
     time::Instant,
     wire::credential_management::{Request, Response, Subcommand},
@@ -154,9 +153,7 @@ impl Authenticator {
 
     fn delete_credential(&mut self, now: Instant, id: &[u8]) -> Result<Step, Status> {
         let (_, id) = self.managed(now, id)?;
-        let mut set = ChangeSet::default();
-        set.delete(Place::Credential(id));
-        set.delete(Place::CredentialCounter(id));
+        let set = self.state.delete_passkey(&id);
         let response = crate::wire::response(Ok(None));
         Ok(Step::Commit(set, Next::Respond(response)))
     }
@@ -165,15 +162,13 @@ impl Authenticator {
     fn update_user(&mut self, now: Instant, id: &[u8], user: User) -> Result<Step, Status> {
         let (rp, id) = self.managed(now, id)?;
         let stored = self.state.credentials.get(&rp, &id);
-        let mut credential = stored.ok_or(Status::NoCredentials)?.credential.clone();
-        if credential.user.id != user.id {
+        if stored.ok_or(Status::NoCredentials)?.credential.user.id != user.id {
             return Err(Status::InvalidParameter);
         }
-        let name = |name: Option<String>| name.filter(|name| !name.is_empty()).map(truncated);
-        credential.user.name = name(user.name);
-        credential.user.display_name = name(user.display_name);
-        let mut set = ChangeSet::default();
-        set.put(Record::Credential(Box::new(credential)));
+        let set = self
+            .state
+            .rename_passkey(&id, user.name, user.display_name)
+            .ok_or(Status::NoCredentials)?;
         let response = crate::wire::response(Ok(None));
         Ok(Step::Commit(set, Next::Respond(response)))
     }

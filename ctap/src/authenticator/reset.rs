@@ -2,10 +2,8 @@
 
 use super::{Authenticator, Next, Step};
 use crate::{
-    crypto::Secret,
     event::{Operation, Prompt},
     pin::PinState,
-    state::{ChangeSet, Place, Record},
     status::Status,
     time::Instant,
 };
@@ -30,25 +28,11 @@ impl Authenticator {
         Ok(Step::AskPresence(prompt, Next::Reset))
     }
 
-    /// A new master secret makes every derived credential unknown. The counter goes on, so that
-    /// no value is ever used twice, and the attestation key is the model's, not the owner's.
+    /// What of it is durable is [`crate::KeyState::wipe`]'s.
     pub(super) fn erase(&mut self) -> Step {
-        let mut set = ChangeSet::default();
-        for id in self.state.credentials.ids() {
-            set.delete(Place::Credential(*id));
-            set.delete(Place::CredentialCounter(*id));
-        }
-        for place in [
-            Place::Pin,
-            Place::PinRetries,
-            Place::Config,
-            Place::LargeBlobs,
-        ] {
-            set.delete(place);
-        }
         self.pin = PinState::new(&mut self.rng);
         self.stateful = None;
-        set.put(Record::Master(Secret::random(&mut self.rng)));
+        let set = self.state.wipe(&mut self.rng);
         Step::Commit(set, Next::Respond(crate::wire::response(Ok(None))))
     }
 }

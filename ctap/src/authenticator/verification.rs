@@ -13,7 +13,7 @@ use crate::{
 impl Authenticator {
     /// "Protected by some form of user verification": a PIN, as there is nothing built in.
     pub(super) fn is_protected(&self) -> bool {
-        self.state.pin.is_some()
+        self.state.pin_is_set()
     }
 
     pub(super) fn always_uv(&self) -> bool {
@@ -22,8 +22,7 @@ impl Authenticator {
     }
 
     pub(super) fn min_pin_length(&self) -> u8 {
-        let raised = self.state.config.min_pin_length;
-        raised.unwrap_or(self.profile.min_pin_length)
+        self.state.min_pin_length(&self.profile)
     }
 
     /// A pinUvAuthProtocol that this key offers.

@@ -34,6 +34,11 @@ impl Store {
         self.rp_of.keys()
     }
 
+    /// All of them, in no order that means anything.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Stored> {
+        self.by_rp.values().flat_map(BTreeMap::values)
+    }
+
     pub(crate) fn get(&self, rp: &RpIdHash, id: &CredentialId) -> Option<&Stored> {
         self.by_rp.get(rp)?.get(id)
     }
@@ -75,9 +80,7 @@ impl Store {
 
     /// A credential whose counter was never set: a key in use has none.
     pub(crate) fn without_counter(&self) -> Option<CredentialId> {
-        self.by_rp
-            .values()
-            .flat_map(BTreeMap::values)
+        self.all()
             .find(|stored| stored.counter == Counter::default())
             .map(|stored| stored.credential.id)
     }

@@ -73,14 +73,16 @@ impl AuthData<'_> {
             bytes.extend(attested.aaguid);
             bytes.extend(u16::try_from(id.len()).unwrap_or(u16::MAX).to_be_bytes());
             bytes.extend(id);
-            bytes.extend(cbor::emit(&cose_key(
-                attested.algorithm,
-                attested.public_key,
-            )));
+            bytes.extend(emit_cose_key(attested.algorithm, attested.public_key));
         }
         bytes.extend(extensions.unwrap_or_default());
         bytes
     }
+}
+
+/// [`cose_key`] in bytes.
+pub(crate) fn emit_cose_key(algorithm: Algorithm, key: &PublicKey) -> Vec<u8> {
+    cbor::emit(&cose_key(algorithm, key))
 }
 
 /// COSE_Key (RFC 9053 §7, RFC 8812 §3.1).

@@ -20,7 +20,7 @@ mod tests;
 use ciborium::Value;
 
 use crate::{credential::User, status::Status};
-pub(crate) use auth_data::{Attested, AuthData, Flags};
+pub(crate) use auth_data::{Attested, AuthData, Flags, emit_cose_key};
 
 /// Type of every credential (WebAuthn §5.8.2).
 const PUBLIC_KEY: &str = "public-key";

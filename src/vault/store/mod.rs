@@ -16,10 +16,11 @@
 mod keys;
 mod ledger;
 mod load;
+mod manage;
 mod migrate;
 mod transaction;
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable, StorageBackend,
@@ -36,7 +37,7 @@ use super::{
 };
 pub use keys::MAX_KEY_NAME_LEN;
 pub use ledger::KeyNumber;
-use ledger::{Entry, Header, Kind, Ledger, RowKey, Seals};
+use ledger::{Kind, Ledger, RowKey, Seals};
 
 /// The schema that this program writes.
 pub(crate) const SCHEMA: u32 = 2;
@@ -139,52 +140,14 @@ impl Locked {
         &self.slots
     }
 
-    /// With the data key the vault can be read. What is wrong with the list of keys is an error;
-    /// each key's records are looked at when it is loaded.
+    /// With the data key the vault can be read. What is wrong with its own rows is an error; each
+    /// key's records are looked at when it is loaded.
     pub(crate) fn unlock(self, data_key: &SealingKey) -> Result<Store, VaultError> {
-        let seals = Seals::new(self.format.vault, data_key)?;
-        let read = self.db.begin_read()?;
-        let header: Header = {
-            let meta = read.open_table(META)?;
-            let sealed = meta.get(HEADER)?.ok_or(Damage::Header)?;
-            seals
-                .open_value(Kind::Header, 0, sealed.value())
-                .ok_or(Damage::Header)?
-        };
-        let unlocks = seals.digest_clear(slot_rows(&read.open_table(UNLOCKS)?)?);
-        match header.unlocks {
-            Some(written) if written == unlocks => {}
-            None if self.format.schema == 1 => {}
-            Some(_) | None => return Err(Damage::Unlocks.into()),
+        let (store, damage) = self.survey(data_key)?;
+        match damage.into_iter().next() {
+            Some(damage) => Err(damage.into()),
+            None => Ok(store),
         }
-        let mut keys = BTreeMap::new();
-        let mut sum = ledger::Sum::default();
-        for row in read.open_table(KEYS)?.iter()? {
-            let (number, sealed) = row?;
-            let number = KeyNumber(number.value());
-            let row = seals
-                .open_value(Kind::Key, number.0, sealed.value())
-                .ok_or(Damage::Key(number))?;
-            let (part, _) = seals.part(Kind::Key, &number.0.to_be_bytes(), sealed.value());
-            sum.toggle(part);
-            keys.insert(number, Entry { row, part });
-        }
-        if sum != header.sum {
-            return Err(Damage::Keys.into());
-        }
-        drop(read);
-        Ok(Store {
-            db: self.db,
-            seals,
-            vault: self.format.vault,
-            schema: self.format.schema,
-            ledger: Ledger {
-                commit: header.commit,
-                sum,
-                unlocks: header.unlocks,
-                keys,
-            },
-        })
     }
 }
 
@@ -235,12 +198,6 @@ impl Store {
     /// The numbers of the keys, in order.
     pub(crate) fn numbers(&self) -> Vec<KeyNumber> {
         self.ledger.keys.keys().copied().collect()
-    }
-
-    /// How many records a key has.
-    pub(crate) fn record_count(&self, number: KeyNumber) -> u64 {
-        let entry = self.ledger.keys.get(&number);
-        entry.map_or(0, |entry| entry.row.records)
     }
 
     /// The ways to unlock it.

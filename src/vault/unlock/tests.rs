@@ -19,7 +19,7 @@ fn vault(number: u8) -> VaultId {
 }
 
 fn data_key() -> SealingKey {
-    SealingKey::from_bytes([0xda; 32])
+    SealingKey::from_slice(&[0xda; 32]).expect("32 bytes")
 }
 
 fn passphrase(text: &str) -> Unlock {

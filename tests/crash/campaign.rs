@@ -85,10 +85,10 @@ impl Campaign {
             } else {
                 let plan = self.plan();
                 self.round(Some(plan));
-                if self.figures.kills.is_multiple_of(PROGRESS) && kills > 2 * PROGRESS {
-                    let seconds = self.began.elapsed().as_secs();
-                    println!("{} of {kills} kills, {seconds} s", self.figures.kills);
-                }
+            }
+            if kills > 2 * PROGRESS && self.figures.kills.is_multiple_of(PROGRESS) {
+                let seconds = self.began.elapsed().as_secs();
+                println!("{} of {kills} kills, {seconds} s", self.figures.kills);
             }
         }
         self.round(None);

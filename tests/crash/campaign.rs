@@ -224,7 +224,11 @@ impl Campaign {
         }
         let checks: u64 = self.keys.iter().map(|key| key.checks).sum();
         println!("{} answers under load: {answers:?}", sum(&answers));
-        println!("{checks} answers to checks");
+        let mut starts: BTreeMap<u64, u64> = BTreeMap::new();
+        for (left, count) in self.keys.iter().flat_map(|key| &key.starts) {
+            *starts.entry(*left).or_default() += count;
+        }
+        println!("{checks} answers to checks; starts by the PIN attempts left: {starts:?}");
         let of = |wanted: Fate| {
             let found = fates.iter().filter(|((_, fate), _)| *fate == wanted);
             found.map(|(_, count)| *count).sum::<u64>()

@@ -139,6 +139,12 @@ impl ChangeSet {
     }
 }
 
+impl FromIterator<Change> for ChangeSet {
+    fn from_iter<I: IntoIterator<Item = Change>>(changes: I) -> Self {
+        Self(changes.into_iter().collect())
+    }
+}
+
 impl IntoIterator for ChangeSet {
     type Item = Change;
     type IntoIter = std::vec::IntoIter<Change>;

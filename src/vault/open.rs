@@ -1,12 +1,12 @@
 //! A vault in one process's hands: found, locked against others, unlocked, and used directly or
 //! served to keys.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::{
     VaultError,
     anchor::Anchor,
-    file::{Disk, Lock, Medium, make_directory_of, state_dir},
+    file::{Activity, Disk, Lock, Medium, make_directory_of, state_dir},
     seal::{SealingKey, VaultId},
     store::{Locked, SCHEMA, Store},
     unlock::{Slot, Unlock},
@@ -253,6 +253,11 @@ impl OpenVault {
     /// How many commits there were.
     pub fn commits(&self) -> u64 {
         self.store.commits()
+    }
+
+    /// What is done with its file while it is open.
+    pub fn activity(&self) -> Arc<Activity> {
+        self.medium.activity()
     }
 
     /// What is in it.

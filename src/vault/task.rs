@@ -31,8 +31,10 @@ const MOST_SETS: usize = 256;
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 /// How long nothing must have been asked before what can wait is done.
 const IDLE: Duration = Duration::from_millis(500);
-/// A file is looked at for space to give back when it has grown by a quarter and this, in bytes.
-const GROWTH: u64 = 128 << 10;
+/// A file may be twice as long as what is in it, and this much more, in bytes.
+const SPARE: u64 = 768 << 10;
+/// It is compacted again when it has grown by a quarter and this, in bytes.
+const GROWTH: u64 = 256 << 10;
 
 type Answer<T> = oneshot::Sender<Result<T, VaultError>>;
 
@@ -252,8 +254,7 @@ struct Served {
     _lock: Option<Lock>,
     /// Every commit up to this one may have been answered with success.
     acknowledged: u64,
-    /// The file's length when it was last looked at for space to give back, in bytes.
-    looked_at: u64,
+    compacted: Option<Compacted>,
     reopen_pause: Duration,
 }
 
@@ -267,7 +268,7 @@ impl Served {
             data_key: open.data_key,
             anchor: open.anchor,
             _lock: open.lock,
-            looked_at: 0,
+            compacted: None,
             reopen_pause: REOPEN_PAUSE,
         }
     }
@@ -305,7 +306,7 @@ impl Served {
                 }
             }
         }
-        self.compact_if_grown();
+        self.compact_if_sparse();
     }
 
     /// Does something with the vault, opening it again first where it has failed. When `Ok` is
@@ -422,23 +423,45 @@ impl Served {
         }
     }
 
-    /// Gives back the space that deleted records have left, when the file has grown.
-    fn compact_if_grown(&mut self) {
+    /// Gives back the space that deleted records have left, once there is much of it.
+    fn compact_if_sparse(&mut self) {
         let Condition::Open(store) = &mut self.condition else {
             return;
         };
-        let length = self.medium.length();
-        if length
-            <= self
-                .looked_at
-                .saturating_add(self.looked_at / 4)
-                .saturating_add(GROWTH)
+        let (length, live) = (self.medium.length(), store.live_bytes());
+        let sparse = length > live.saturating_mul(2).saturating_add(SPARE);
+        if !sparse
+            || self
+                .compacted
+                .is_some_and(|last| !last.is_worth_more(length, live))
         {
             return;
         }
-        match store.compact_if_sparse(length) {
-            Ok(_) => self.looked_at = self.medium.length(),
+        match store.compact() {
+            Ok(()) => {
+                let length = self.medium.length();
+                self.compacted = Some(Compacted { length, live });
+            }
             Err(why) => self.fence(why),
         }
+    }
+}
+
+/// What compacting led to the last time.
+#[derive(Clone, Copy)]
+struct Compacted {
+    length: u64,
+    live: u64,
+}
+
+impl Compacted {
+    /// Whether so much has changed that the next time may lead further.
+    fn is_worth_more(self, length: u64, live: u64) -> bool {
+        length
+            > self
+                .length
+                .saturating_add(self.length / 4)
+                .saturating_add(GROWTH)
+            || live < self.live / 2
     }
 }

@@ -7,7 +7,7 @@ use roamkey::{
     key::{Key, Seed},
     presence::{Broker, Policy},
     profile::Profile,
-    vault::Memory,
+    vault::{KeyVault, Memory},
 };
 use roamkey_transport::usbip::{AllowList, Server};
 use tokio::{
@@ -50,16 +50,21 @@ pub(crate) struct Host {
 impl Host {
     /// Starts a server with one key in this runtime and attaches the key.
     pub(crate) async fn attach() -> Self {
+        let mut seed = Seed::from_bytes([1; 32]);
+        let vault = Box::new(Memory::create(&mut seed, 1_735_689_600));
+        Self::attach_to(vault, &Profile::default()).await
+    }
+
+    /// The same with a key of a vault.
+    pub(crate) async fn attach_to(vault: Box<dyn KeyVault>, profile: &Profile) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
         let server = Server::bind(address, AllowList::loopback()).unwrap();
         let address = server.local_addr().unwrap();
-        let profile = Profile::default();
         let identity = profile.usb_identity("BENCH").unwrap();
         let hosts = server.exports().add(BUS_ID.parse().unwrap(), identity);
-        let mut seed = Seed::from_bytes([1; 32]);
-        let vault = Box::new(Memory::create(&mut seed, 1_735_689_600));
+        let seed = Seed::from_bytes([1; 32]);
         let broker = Broker::new(Policy::auto());
-        let key = Key::open(&profile, seed, vault, broker.seat(BUS_ID));
+        let key = Key::open(profile, seed, vault, broker.seat(BUS_ID));
         tokio::spawn(key.await.unwrap().run(hosts.unwrap()));
         tokio::spawn(server.run());
 
@@ -191,7 +196,18 @@ impl Host {
 
     /// Makes a credential; its id.
     pub(crate) async fn register(&mut self) -> Vec<u8> {
-        let response = self.transact(CBOR, &make_credential()).await.payload;
+        let request = make_credential();
+        self.make(&request).await
+    }
+
+    /// Makes a passkey; its id.
+    pub(crate) async fn register_passkey(&mut self) -> Vec<u8> {
+        let request = make_passkey();
+        self.make(&request).await
+    }
+
+    async fn make(&mut self, request: &[u8]) -> Vec<u8> {
+        let response = self.transact(CBOR, request).await.payload;
         assert_eq!(response[0], 0, "makeCredential failed");
         let value: ciborium::Value = ciborium::from_reader(&response[1..]).unwrap();
         let members = value.into_map().unwrap();
@@ -226,6 +242,22 @@ fn command(code: u8, parameters: &ciborium::Value) -> Vec<u8> {
 
 /// A makeCredential as a browser sends it: not discoverable, ES256.
 pub(crate) fn make_credential() -> Vec<u8> {
+    let parameters = registration();
+    command(0x01, &ciborium::Value::Map(parameters))
+}
+
+/// The same for a passkey, which replaces the account's last one.
+pub(crate) fn make_passkey() -> Vec<u8> {
+    let mut parameters = registration();
+    let rk = (
+        ciborium::Value::Text("rk".into()),
+        ciborium::Value::Bool(true),
+    );
+    parameters.push((7.into(), ciborium::Value::Map(vec![rk])));
+    command(0x01, &ciborium::Value::Map(parameters))
+}
+
+fn registration() -> Vec<(ciborium::Value, ciborium::Value)> {
     let (hash, id) = (
         ciborium::Value::Bytes(vec![1; 32]),
         ciborium::Value::Bytes(vec![2; 16]),
@@ -236,7 +268,7 @@ pub(crate) fn make_credential() -> Vec<u8> {
         3 => { "id" => id, "name" => "alice@example.com", "displayName" => "Alice" },
         4 => [ { "alg" => -7, "type" => "public-key" } ],
     });
-    command(0x01, &parameters.unwrap())
+    parameters.unwrap().into_map().unwrap()
 }
 
 /// A getAssertion with an allow list of one.

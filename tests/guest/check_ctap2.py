@@ -30,7 +30,8 @@ def info(key):
     with key.ctap2() as ctap2:
         said = ctap2.info
         equal(said.versions, VERSIONS, "versions")
-        expected = ["credBlob", "credProtect", "hmac-secret", "hmac-secret-mc", "minPinLength"]
+        secrets = ["hmac-secret", "hmac-secret-mc"]
+        expected = ["credBlob", "credProtect", *secrets, "largeBlobKey", "minPinLength"]
         equal(list(said.extensions), expected, "extensions")
         expected = {
             "rk": True,
@@ -39,6 +40,7 @@ def info(key):
             "clientPin": False,
             "credMgmt": True,
             "credentialMgmtPreview": True,
+            "largeBlobs": True,
             "authnrCfg": True,
             "setMinPINLength": True,
             "pinUvAuthToken": True,
@@ -51,6 +53,7 @@ def info(key):
         equal(said.min_pin_length, 4, "minPINLength")
         equal(said.force_pin_change, False, "forcePINChange")
         equal(said.max_cred_blob_length, 32, "maxCredBlobLength")
+        equal(said.max_large_blob, 16384, "maxSerializedLargeBlobArray")
         require(said.max_rpids_for_min_pin >= 1, "maxRPIDsForSetMinPINLength is 0")
         require(said.remaining_disc_creds, "remainingDiscoverableCredentials is missing or 0")
         algorithms = [entry["alg"] for entry in said.algorithms]

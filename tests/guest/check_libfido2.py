@@ -23,7 +23,7 @@ def token_info(key):
     said = run("fido2-token", "-I", key.node)
     facts = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
     equal(facts.get("version strings"), "U2F_V2, FIDO_2_0, FIDO_2_1", "version strings")
-    extensions = "credBlob, credProtect, hmac-secret, hmac-secret-mc, minPinLength"
+    extensions = "credBlob, credProtect, hmac-secret, hmac-secret-mc, largeBlobKey, minPinLength"
     equal(facts.get("extension strings"), extensions, "extension strings")
     # This version of the tool has no name for ES256K.
     algorithms = [line.split()[0] for line in facts.get("algorithms", "").split(", ")]
@@ -31,10 +31,12 @@ def token_info(key):
     options = set(facts.get("options", "").split(", "))
     expected = {"rk", "up", "noplat", "noclientPin", "credMgmt", "authnrCfg", "setMinPINLength"}
     expected |= {"pinUvAuthToken", "noalwaysUv", "credentialMgmtPreview", "nomakeCredUvNotRqd"}
+    expected |= {"largeBlobs"}
     equal(options, expected, "options")
     equal(facts.get("pin protocols"), "2, 1", "pin protocols")
     equal(facts.get("pin retries"), "undefined", "pin retries without a PIN")
     equal(facts.get("minpinlen"), "4", "minpinlen")
+    equal(facts.get("maxlargeblob"), "16384", "maxlargeblob")
     require(int(facts["maxrpids in minpinlen"]) >= 1, "no site may hear of minPINLength", said)
     require(int(facts["remaining rk(s)"]) > 0, "there is no room for credentials", said)
     equal(facts.get("pin change required"), "false", "pin change required")

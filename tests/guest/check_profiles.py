@@ -68,9 +68,11 @@ def fido_2_0(key):
         equal(info.versions, ["U2F_V2", "FIDO_2_0"], "versions")
         equal(info.pin_uv_protocols, [1], "pinUvAuthProtocols")
         newer = {"pinUvAuthToken", "credMgmt", "authnrCfg", "alwaysUv", "setMinPINLength"}
+        newer |= {"largeBlobs"}
         equal(newer & set(info.options), set(), "options that came later")
         equal(list(info.extensions), ["hmac-secret"], "extensions")
-        for command in (Ctap2.CMD.SELECTION, Ctap2.CMD.CREDENTIAL_MGMT, Ctap2.CMD.CONFIG):
+        later = (Ctap2.CMD.CREDENTIAL_MGMT, Ctap2.CMD.LARGE_BLOBS, Ctap2.CMD.CONFIG)
+        for command in (Ctap2.CMD.SELECTION, *later):
             with status(ERR.INVALID_COMMAND, f"{command.name}, which came later"):
                 ctap2.send_cbor(command)
         # CTAP 2.0 has no permissions: the client asks for a token as it did then.

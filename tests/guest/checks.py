@@ -29,6 +29,7 @@ MODULES = (
     "check_pin",
     "check_client",
     "check_manage",
+    "check_large_blobs",
     "check_profiles",
     "check_chromium",
     "check_restart",

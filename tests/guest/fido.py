@@ -34,6 +34,8 @@ class Credential:
     counter: int
     # What the key said to the extensions of makeCredential.
     extensions: dict = field(default_factory=dict)
+    # Beside them, where it was asked for.
+    large_blob_key: bytes | None = None
 
     @property
     def descriptor(self):
@@ -77,7 +79,9 @@ def make(
     data = response.auth_data
     flags = FLAG.UP | FLAG.AT | (FLAG.UV if auth else 0) | (FLAG.ED if data.extensions else 0)
     equal(data.flags, flags, "flags of the new credential")
-    return remembered(rp_id, user_id, data, algorithm)
+    credential = remembered(rp_id, user_id, data, algorithm)
+    credential.large_blob_key = response.large_blob_key
+    return credential
 
 
 def remembered(rp_id, user_id, auth_data, algorithm=ES256):

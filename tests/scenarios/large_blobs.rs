@@ -245,6 +245,15 @@ fn first_fragment_begins_anew(place: Place) {
     let outcome = platform.write_blobs(channel, &new[50..], 50, None, None);
     assert_eq!(outcome, Ok(()));
     assert_eq!(read(&mut platform, channel), new);
+    // One that is refused for what it holds has ended what was before it all the same.
+    let begun = platform.write_blobs(channel, &old[..250], 0, Some(300), None);
+    assert_eq!(begun, Ok(()));
+    let refused = platform.write_blobs(channel, &new[..18], 0, Some(17), None);
+    assert_eq!(refused, Err(status::INVALID_PARAMETER));
+    for offset in [18, 250] {
+        let outcome = platform.write_blobs(channel, &old[250..], offset, None, None);
+        assert_eq!(outcome, Err(status::INVALID_SEQ));
+    }
     // An empty one begins, too.
     assert_eq!(
         platform.write_blobs(channel, &[], 0, Some(300), None),

@@ -1,5 +1,5 @@
 //! Random use: whatever a host, a person, a vault and the power do, a counter rises, a credential
-//! that was confirmed signs, and the key comes to rest.
+//! that was confirmed signs, the large-blob array is a whole one, and the key comes to rest.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use crate::support::{
     cose::PublicKey,
     ctap2::{Asserted, GetAssertion, MakeCredential, Outcome, SELECTION, sha256, status},
     ctaphid::{Channel, Platform, command},
+    large_blobs::{INITIAL, array},
     rig::{Options, Place, Rig, virtual_scenarios},
     u2f::{Control, word},
     vault::Failure,
@@ -39,6 +40,8 @@ struct Walk {
     in_doubt: Vec<(&'static str, u8)>,
     /// The highest value of the key's own counter.
     shared: u32,
+    /// The large-blob arrays that may be stored: one, unless a write failed.
+    blobs: Vec<Vec<u8>>,
 }
 
 impl Walk {
@@ -58,7 +61,7 @@ impl Walk {
     }
 
     fn step(&mut self) {
-        match self.pick(12) {
+        match self.pick(13) {
             0 | 1 => self.register(),
             2..=5 => self.sign(),
             6 => self.sign_u2f(),
@@ -66,6 +69,7 @@ impl Walk {
             8 => self.cancel_or_abandon(),
             9 => self.fail_a_commit(),
             10 => self.replug(),
+            11 => self.write_blobs(),
             _ => self.wait(),
         }
     }
@@ -232,6 +236,36 @@ impl Walk {
         assert_eq!(self.rig.pending(), 0, "nobody is asked for nothing");
     }
 
+    /// Writes an array, or begins to, and looks at what is stored.
+    fn write_blobs(&mut self) {
+        let seed = u8::try_from(self.pick(256)).expect("a byte");
+        let whole = array(17 + self.pick(3_000), seed);
+        let fragment = 1 + self.pick(whole.len()).max(whole.len() / 5);
+        let stops = self.pick(3) == 0;
+        let channel = self.channel;
+        if stops {
+            let part = &whole[..whole.len() / 2];
+            let length = Some(whole.len());
+            let begun = self.platform().write_blobs(channel, part, 0, length, None);
+            assert_eq!(begun, Ok(()));
+        } else {
+            let written = self
+                .platform()
+                .write_all_blobs(channel, &whole, fragment, None);
+            match written {
+                Ok(()) => self.blobs = vec![whole],
+                Err(status) => {
+                    assert_eq!(status, status::OTHER, "only a failed commit refuses");
+                    self.blobs.push(whole);
+                }
+            }
+        }
+        self.platform().idle(10); // until a vault that failed is read again
+        let stored = self.platform().read_all_blobs(channel, 1_000);
+        assert!(self.blobs.contains(&stored), "an array that nobody wrote");
+        self.blobs = vec![stored];
+    }
+
     fn fail_a_commit(&mut self) {
         let failure = [Failure::NotStored, Failure::Stored][self.pick(2)];
         self.rig.vaults[0].fail_next(failure);
@@ -288,6 +322,7 @@ fn random_use_never_repeats_a_count_and_never_loses_a_credential(place: Place) {
         known: BTreeMap::new(),
         in_doubt: Vec::new(),
         shared: 0,
+        blobs: vec![INITIAL.to_vec()],
     };
     walk.attach();
     for _ in 0..STEPS {

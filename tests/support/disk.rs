@@ -195,9 +195,32 @@ impl Disk {
         self.lock().has_power
     }
 
-    /// How many faults there were.
-    pub(crate) fn faults(&self) -> u64 {
-        self.lock().faults
+    /// How many faults there were since somebody asked.
+    pub(crate) fn take_faults(&self) -> u64 {
+        std::mem::take(&mut self.lock().faults)
+    }
+
+    /// Another disk with the same on it.
+    pub(crate) fn fork(&self, rng: ChaCha20Rng) -> Self {
+        let inner = self.lock();
+        let files = inner.files.iter().map(|(number, file)| {
+            let file = file.lock().expect("no test panics inside a file");
+            assert!(file.pending.is_empty() && file.limbo.is_empty(), "at rest");
+            let copy = File {
+                current: file.current.clone(),
+                durable: file.durable.clone(),
+                ..File::default()
+            };
+            (*number, Arc::new(Mutex::new(copy)))
+        });
+        let files = files.collect();
+        let copy = Self::new(rng);
+        let mut other = copy.lock();
+        other.files = files;
+        other.names = inner.names.clone();
+        other.next = inner.next;
+        drop(other);
+        copy
     }
 
     /// Power comes back, and only what reached the disk is there. Nothing is planned any more.

@@ -9,10 +9,10 @@ use std::{
 };
 
 use redb::{Database, ReadableTable as _, TableDefinition};
-use roamkey::vault::{LockedVault, OpenVault, StoredProfile, VaultError, unlock::Unlock};
+use roamkey::vault::{LockedVault, OpenVault, VaultError, unlock::Unlock};
 use serde_json::{Value, json};
 
-use super::served::{CREATED, Directory, Served, open, state_of};
+use super::served::{CREATED, Directory, Served, default_profile, open, state_of};
 use crate::support::{
     ctap2::{GetAssertion, MakeCredential, status},
     pin::Protocol,
@@ -23,13 +23,6 @@ const RP: &str = "fixture.example";
 const OTHER_RP: &str = "other.example";
 const VAULT: &str = "vault.redb";
 const CONTENTS: &str = "contents.json";
-
-fn default_profile() -> StoredProfile {
-    StoredProfile {
-        name: "default".to_owned(),
-        text: None,
-    }
-}
 
 fn hex(bytes: &[u8]) -> String {
     base16ct::lower::encode_string(bytes)

@@ -3,4 +3,6 @@
 mod formats;
 mod raw;
 mod served;
+mod storm;
+mod storm_model;
 mod tamper;

@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, fs};
 
 use ciborium::Value;
-use roamkey::vault::{KeyNumber, OpenVault, StoredProfile, unlock::Unlock};
+use roamkey::vault::{KeyNumber, OpenVault, unlock::Unlock};
 
-use super::served::{CREATED, Directory, Served, open, state_of};
+use super::served::{CREATED, Directory, Served, default_profile, open, state_of};
 use crate::support::{
     ctap2::{GetAssertion, MakeCredential, sha256},
     pin::Protocol,
@@ -42,11 +42,7 @@ fn files_show_neither_names_nor_ids_nor_keys() {
     let key_file = Unlock::KeyFile(format!("{}.key", path.display()).into());
     let vault = OpenVault::create_in(&path, &state_of(&path), &key_file, CREATED);
     let mut vault = vault.expect("a new vault");
-    let profile = StoredProfile {
-        name: "default".to_owned(),
-        text: None,
-    };
-    let made = vault.store_mut().add_key(NAME, profile, CREATED);
+    let made = vault.store_mut().add_key(NAME, default_profile(), CREATED);
     made.expect("a key");
     let served = Served::start(vault);
     let mut platform = served.attach("1-1");

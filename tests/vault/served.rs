@@ -6,7 +6,7 @@ use roamkey::{
     key::Seed,
     presence::{Broker, Policy},
     profile::Profile,
-    vault::{KeyVault, LockedVault, OpenVault, Vault, VaultThread, unlock::Unlock},
+    vault::{KeyVault, LockedVault, OpenVault, StoredProfile, Vault, VaultThread, unlock::Unlock},
 };
 
 use crate::support::{
@@ -17,6 +17,14 @@ use crate::support::{
 
 /// The date of whatever a test makes.
 pub(super) const CREATED: u64 = 1_735_689_600;
+
+/// What a key is, where it does not matter.
+pub(super) fn default_profile() -> StoredProfile {
+    StoredProfile {
+        name: "default".to_owned(),
+        text: None,
+    }
+}
 
 /// An empty directory of one test's own, removed when dropped.
 pub(super) struct Directory(pub(super) std::path::PathBuf);

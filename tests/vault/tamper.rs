@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use roamkey::vault::{
-    Broken, Damage, KeyNumber, LockedVault, OpenVault, StoredProfile, VaultError, unlock::Unlock,
+    Broken, Damage, KeyNumber, LockedVault, OpenVault, VaultError, unlock::Unlock,
 };
 
-use super::served::{CREATED, Directory, Served, open, state_of};
+use super::served::{CREATED, Directory, Served, default_profile, open, state_of};
 use crate::support::{ctap2::MakeCredential, pin::Protocol};
 
 const RECORDS: TableDefinition<'_, &[u8; 20], &[u8]> = TableDefinition::new("records");
@@ -26,11 +26,7 @@ fn make(directory: &Directory) -> std::path::PathBuf {
     let vault = OpenVault::create_in(&path, &state_of(&path), &key_file, CREATED);
     let mut vault = vault.expect("a new vault");
     for name in ["work", "home"] {
-        let profile = StoredProfile {
-            name: "default".to_owned(),
-            text: None,
-        };
-        let made = vault.store_mut().add_key(name, profile, CREATED);
+        let made = vault.store_mut().add_key(name, default_profile(), CREATED);
         made.expect("a key");
     }
     let served = Served::start(vault);

@@ -221,8 +221,22 @@ pub(crate) struct KeyRow {
     pub(crate) id: KeyId,
     /// How many records it has.
     pub(crate) records: u64,
+    /// How many bytes they take in the file, with what belongs to each; schema 1 did not count.
+    #[serde(default)]
+    pub(crate) bytes: u64,
     /// The sum of their parts.
     pub(crate) sum: Sum,
+}
+
+/// What a record takes in the file beside its sealed text: its row, and its witness under the
+/// same row. In bytes.
+const RECORD_OVERHEAD: u64 = 20 + 20 + 16;
+
+/// What a sealed record takes in the file, in bytes.
+pub(crate) fn bytes_of(sealed: &[u8]) -> u64 {
+    u64::try_from(sealed.len())
+        .unwrap_or(u64::MAX)
+        .saturating_add(RECORD_OVERHEAD)
 }
 
 impl KeyRow {
@@ -230,6 +244,7 @@ impl KeyRow {
         Self {
             id,
             records: 0,
+            bytes: 0,
             sum: Sum::default(),
         }
     }
@@ -274,6 +289,12 @@ pub(crate) struct Written {
 }
 
 impl Ledger {
+    /// How many bytes all records take.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        let bytes = self.keys.values().map(|entry| entry.row.bytes);
+        bytes.fold(0, u64::saturating_add)
+    }
+
     pub(crate) fn take_over(&mut self, written: Written) {
         self.commit = written.commit;
         self.sum = written.sum;

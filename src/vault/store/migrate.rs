@@ -4,7 +4,7 @@
 //! | schema | what it brought |
 //! | --- | --- |
 //! | 1 | sealed records, their sum, and a witness for each |
-//! | 2 | the header answers for the ways to unlock, and for snapshots |
+//! | 2 | the header answers for the ways to unlock; keys know how many bytes they take |
 
 use super::{SCHEMA, Store};
 use crate::vault::VaultError;
@@ -20,8 +20,14 @@ impl Store {
     /// # Errors
     /// It cannot be written; then it is what it was.
     pub(crate) fn migrate(&mut self) -> Result<(), VaultError> {
-        // Schema 2 adds to the header alone, and every commit writes a whole one.
-        self.write(|transaction| transaction.put_format())?;
+        let write = self.db.begin_write()?;
+        super::put_ballast(&write)?;
+        write.commit()?;
+        self.write(|transaction| {
+            // What the header lacks, every commit writes.
+            transaction.count_bytes()?;
+            transaction.put_format()
+        })?;
         self.schema = SCHEMA;
         Ok(())
     }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use redb::{Table, WriteTransaction};
+use redb::{ReadableTable as _, Table, WriteTransaction};
 use roamkey_ctap::{Change, ChangeSet};
 
 use super::{
     FORMAT, Format, HEADER, KEYS, META, RECORDS, SCHEMA, Store, UNLOCKS, WITNESSES,
-    ledger::{Entry, Header, KeyNumber, KeyRow, Kind, Ledger, RowKey, Seals, Written},
+    ledger::{Entry, Header, KeyNumber, KeyRow, Kind, Ledger, RowKey, Seals, Written, bytes_of},
 };
 use crate::vault::{
     VaultError,
@@ -125,12 +125,30 @@ impl<'t> Transaction<'t> {
             Some(old) => {
                 let (old_part, _) = self.seals.part(Kind::Record, &row, old.value());
                 key.sum.toggle(old_part);
+                key.bytes = key.bytes.saturating_sub(bytes_of(old.value()));
             }
             None => key.records += 1,
         }
         self.witnesses.insert(&row, &witness)?;
         key.sum.toggle(part);
+        key.bytes = key.bytes.saturating_add(bytes_of(&sealed));
         self.touched.insert(number, Some(key));
+        Ok(())
+    }
+
+    /// Counts the bytes of all records of all keys anew.
+    pub(super) fn count_bytes(&mut self) -> Result<(), VaultError> {
+        let numbers: Vec<_> = self.ledger.keys.keys().copied().collect();
+        for number in numbers {
+            let mut key = self.key_or_refuse(number)?;
+            let (first, last) = super::rows_of(number);
+            key.bytes = 0;
+            for row in self.records.range::<&RowKey>(&first..=&last)? {
+                let (_, sealed) = row?;
+                key.bytes = key.bytes.saturating_add(bytes_of(sealed.value()));
+            }
+            self.touched.insert(number, Some(key));
+        }
         Ok(())
     }
 
@@ -142,6 +160,7 @@ impl<'t> Transaction<'t> {
             let (part, _) = self.seals.part(Kind::Record, &row, old.value());
             key.sum.toggle(part);
             key.records = key.records.saturating_sub(1);
+            key.bytes = key.bytes.saturating_sub(bytes_of(old.value()));
         }
         self.witnesses.remove(&row)?;
         self.touched.insert(number, Some(key));

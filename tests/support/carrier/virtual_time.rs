@@ -30,7 +30,12 @@ enum Vaulting {
     Nothing,
     Committing(CommitId, Pending<Result<(), VaultError>>),
     Reloading(Pending<Result<KeyState, VaultError>>),
+    /// It could not be read, and is left alone until then.
+    Pausing(Instant),
 }
+
+/// As long as `roamkey::key` leaves a vault alone that cannot be read.
+const RELOAD_PAUSE_MS: u64 = 1_000;
 
 /// A key with its host's session, if it has one.
 struct Station {
@@ -141,7 +146,7 @@ impl Inner {
     fn advance(&mut self, end: u64) -> bool {
         self.settle();
         let due = self.stations.iter();
-        let due = due.filter_map(|station| station.device.poll_timeout());
+        let due = due.filter_map(Station::poll_timeout);
         let due = due.map(Instant::as_millis).min();
         match due {
             Some(due) if due <= end => {
@@ -170,6 +175,15 @@ impl Inner {
 }
 
 impl Station {
+    /// When there is something to do though nothing comes.
+    fn poll_timeout(&self) -> Option<Instant> {
+        let pause = match self.vaulting {
+            Vaulting::Pausing(end) => Some(end),
+            Vaulting::Nothing | Vaulting::Committing(..) | Vaulting::Reloading(_) => None,
+        };
+        pause.into_iter().chain(self.device.poll_timeout()).min()
+    }
+
     /// One thing, as a turn of the key's task deals with it. False if there is nothing.
     fn turn(&mut self, now: Instant) -> bool {
         let decision = poll_once(&mut pin!(self.seat.decision()));
@@ -222,10 +236,17 @@ impl Station {
                         self.vaulting = Vaulting::Nothing;
                         self.device.handle_restored(state);
                     }
-                    Some(Err(_)) => self.vaulting = Vaulting::Reloading(self.vault.load()),
+                    Some(Err(_)) => {
+                        self.vaulting = Vaulting::Pausing(now.after_ms(RELOAD_PAUSE_MS))
+                    }
                 }
                 true
             }
+            Vaulting::Pausing(end) if now >= *end => {
+                self.vaulting = Vaulting::Reloading(self.vault.load());
+                true
+            }
+            Vaulting::Pausing(_) => false,
         }
     }
 

@@ -59,6 +59,8 @@ pub(super) struct Campaign {
     keys: Vec<Tracked>,
     rng: ChaCha20Rng,
     figures: Figures,
+    /// Of the latest round.
+    plan: Option<Plan>,
     /// How long the last start took.
     start: Duration,
     began: Instant,
@@ -72,6 +74,7 @@ impl Campaign {
             keys: (0..KEYS).map(key).collect(),
             rng: seed.rng("kills", 0),
             figures: Figures::default(),
+            plan: None,
             start: Duration::from_millis(50),
             began: Instant::now(),
         }
@@ -85,10 +88,10 @@ impl Campaign {
             } else {
                 let plan = self.plan();
                 self.round(Some(plan));
-                if self.figures.kills.is_multiple_of(PROGRESS) && kills > 2 * PROGRESS {
-                    let seconds = self.began.elapsed().as_secs();
-                    println!("{} of {kills} kills, {seconds} s", self.figures.kills);
-                }
+            }
+            if kills > 2 * PROGRESS && self.figures.kills.is_multiple_of(PROGRESS) {
+                let seconds = self.began.elapsed().as_secs();
+                println!("{} of {kills} kills, {seconds} s", self.figures.kills);
             }
         }
         self.round(None);
@@ -137,6 +140,7 @@ impl Campaign {
 
     /// Starts, checks what is there, loads and kills. Without a plan it ends with the check.
     fn round(&mut self, plan: Option<Plan>) {
+        self.plan = plan;
         let began = Instant::now();
         let process = Arc::new(Roamkey::spawn(&self.home, KEYS));
         let address = process.ready();
@@ -172,7 +176,6 @@ impl Campaign {
         for payload in failures {
             // A client whose process was killed has nothing to report.
             if !payload.is::<Gone>() {
-                self.show(&process, plan);
                 resume_unwind(payload);
             }
         }
@@ -198,18 +201,6 @@ impl Campaign {
         }
     }
 
-    /// What led to a failure.
-    fn show(&self, process: &Roamkey, plan: Option<Plan>) {
-        println!("after {} kills, plan {plan:?}", self.figures.kills);
-        for key in &self.keys {
-            println!("key 1-{}:", key.index + 1);
-            for line in &key.trail {
-                println!("    {line}");
-            }
-        }
-        println!("roamkey's stderr: {}", process.said());
-    }
-
     fn report(&self) {
         let figures = &self.figures;
         let sum = |counts: &BTreeMap<&'static str, u64>| counts.values().sum::<u64>();
@@ -233,7 +224,11 @@ impl Campaign {
         }
         let checks: u64 = self.keys.iter().map(|key| key.checks).sum();
         println!("{} answers under load: {answers:?}", sum(&answers));
-        println!("{checks} answers to checks");
+        let mut starts: BTreeMap<u64, u64> = BTreeMap::new();
+        for (left, count) in self.keys.iter().flat_map(|key| &key.starts) {
+            *starts.entry(*left).or_default() += count;
+        }
+        println!("{checks} answers to checks; starts by the PIN attempts left: {starts:?}");
         let of = |wanted: Fate| {
             let found = fates.iter().filter(|((_, fate), _)| *fate == wanted);
             found.map(|(_, count)| *count).sum::<u64>()
@@ -247,6 +242,23 @@ impl Campaign {
             of(Fate::Lost),
             of(Fate::Untold)
         );
+    }
+}
+
+impl Drop for Campaign {
+    /// What led to a failure.
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        println!("after {} kills, {:?}", self.figures.kills, self.plan);
+        for key in &self.keys {
+            println!("key 1-{}:", key.index + 1);
+            for line in &key.trail {
+                println!("    {line}");
+            }
+        }
+        println!("roamkey's stderr: {}", self.home.said());
     }
 }
 

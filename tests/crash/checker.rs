@@ -101,6 +101,7 @@ fn check_pin(session: &mut Session<'_>, pending: Option<&Request>, has_pin: bool
     let retries = session.plain(|platform, channel| platform.pin_retries(channel));
     let (left, locked) = retries.expect("a PIN is set");
     assert!(!locked, "a soft lock ends with power");
+    *session.key.starts.entry(left).or_default() += 1;
     let before = session.key.model.retries;
     let spent = before.saturating_sub(1);
     match pending {

@@ -121,7 +121,7 @@ fn use_blocked(session: &mut Session<'_>) {
 
 /// Three wrong PINs came in a row.
 fn use_locked(session: &mut Session<'_>) {
-    match session.key.pick(4) {
+    match session.key.pick(6) {
         0 => right_pin_in_vain(session),
         1 => wrong_pin(session),
         2 => session.check_retries(),

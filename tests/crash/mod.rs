@@ -22,7 +22,7 @@ use crate::support::seed::TestSeed;
 /// How many kills.
 const VARIABLE: &str = "ROAMKEY_CRASH_KILLS";
 /// As many as a run of all tests has time for.
-const KILLS: u64 = 60;
+const KILLS: u64 = 100;
 
 fn kills() -> u64 {
     match std::env::var(VARIABLE) {

@@ -56,6 +56,11 @@ impl Home {
         self.0.join("stderr")
     }
 
+    /// What the process that was started last wrote on stderr.
+    pub(super) fn said(&self) -> String {
+        fs::read_to_string(self.stderr()).unwrap_or_default()
+    }
+
     /// A person who looks for what went wrong is told where.
     pub(super) fn path(&self) -> &Path {
         &self.0

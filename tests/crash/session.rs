@@ -49,6 +49,8 @@ pub(super) struct Tracked {
     /// Answers while the key was checked.
     pub(super) checks: u64,
     pub(super) is_checking: bool,
+    /// How often a start found how many PIN attempts left.
+    pub(super) starts: BTreeMap<u64, u64>,
     /// What became of requests that had no answer, by kind of request.
     pub(super) fates: BTreeMap<(&'static str, Fate), u64>,
 }
@@ -63,6 +65,7 @@ impl Tracked {
             answers: BTreeMap::new(),
             checks: 0,
             is_checking: false,
+            starts: BTreeMap::new(),
             fates: BTreeMap::new(),
         }
     }

@@ -10,6 +10,8 @@ mod file;
 mod memory;
 mod open;
 mod record;
+#[cfg(test)]
+mod sample;
 mod seal;
 mod store;
 mod task;
@@ -25,7 +27,7 @@ pub use memory::Memory;
 pub use open::{LockedVault, OpenVault};
 pub use record::{Identity, KeyId, StoredProfile};
 pub use seal::VaultId;
-pub use store::{KeyNumber, MAX_KEY_NAME_LEN, Store};
+pub use store::{KeyLoss, KeyNumber, Loss, MAX_KEY_NAME_LEN, Passkey, Snapshot, Store};
 pub use task::{StoredKeyVault, Vault, VaultThread};
 
 /// An answer that may take its time.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::snapshot::SnapshotEntry;
 use crate::vault::{
     record::{Address, KeyId, Stored, from_padded_bytes, to_padded_bytes},
     seal::{NONCE_LEN, Sealer, SealingKey, TAG_LEN, VaultId},
@@ -83,6 +84,21 @@ impl Seals {
             sealer: Sealer::new(&derive(b"roamkey vault seal v1")),
             places: keyed(&derive(b"roamkey vault places v1")),
             parts: keyed(&derive(b"roamkey vault sums v1")),
+            nonces: ChaCha20Rng::from_seed(*seed.as_bytes()),
+        })
+    }
+
+    /// The same keys for another thread, with a source of nonces of its own.
+    ///
+    /// # Errors
+    /// The operating system has no randomness to give.
+    pub(crate) fn another(&self) -> Result<Self, getrandom::Error> {
+        let seed = SealingKey::random()?;
+        Ok(Self {
+            vault: self.vault,
+            sealer: self.sealer.clone(),
+            places: self.places.clone(),
+            parts: self.parts.clone(),
             nonces: ChaCha20Rng::from_seed(*seed.as_bytes()),
         })
     }
@@ -233,7 +249,7 @@ impl KeyRow {
 pub(crate) struct Header {
     /// How many commits there were.
     pub(crate) commit: u64,
-    /// The sum of the keys' rows' parts.
+    /// The sum of the parts of the keys' and snapshots' rows.
     pub(crate) sum: Sum,
 }
 
@@ -243,6 +259,7 @@ pub(crate) struct Ledger {
     pub(crate) commit: u64,
     pub(crate) sum: Sum,
     pub(crate) keys: BTreeMap<KeyNumber, Entry>,
+    pub(crate) snapshots: BTreeMap<u32, SnapshotEntry>,
 }
 
 /// A key's row, and its part of the ledger's sum.
@@ -258,6 +275,8 @@ pub(crate) struct Written {
     pub(crate) sum: Sum,
     /// `None` for a key that is gone.
     pub(crate) keys: Vec<(KeyNumber, Option<Entry>)>,
+    /// `None` for a snapshot that is gone.
+    pub(crate) snapshots: Vec<(u32, Option<SnapshotEntry>)>,
 }
 
 impl Ledger {
@@ -268,6 +287,12 @@ impl Ledger {
             match entry {
                 Some(entry) => self.keys.insert(number, entry),
                 None => self.keys.remove(&number),
+            };
+        }
+        for (number, entry) in written.snapshots {
+            match entry {
+                Some(entry) => self.snapshots.insert(number, entry),
+                None => self.snapshots.remove(&number),
             };
         }
     }

@@ -8,14 +8,18 @@
 //! | `keys` | a key's id, how many records it has and what they amount to |
 //! | `records` | a record, under the key's number and a keyed hash of its place |
 //! | `witnesses` | for each record a keyed hash of what was last written there |
-//! | `snapshots` and others | copies, see `snapshot` |
+//! | `snapshots` | a copy's name, and for each key in it what `keys` said |
+//! | `snapshot_records` | the copy's records as they were, under its number and their row |
 //!
 //! Deliberately absent: where the file is (`file`), when transactions run and what follows a
 //! failure (`task`).
 
+mod copy;
 mod keys;
 mod ledger;
+mod live;
 mod load;
+mod snapshot;
 mod transaction;
 
 use std::{collections::BTreeMap, path::Path};
@@ -36,6 +40,7 @@ use super::{
 pub use keys::MAX_KEY_NAME_LEN;
 pub use ledger::KeyNumber;
 use ledger::{Entry, Header, Kind, Ledger, RowKey, Seals};
+pub use snapshot::{KeyLoss, Loss, Passkey, Snapshot};
 
 /// The schema that this program writes.
 pub(crate) const SCHEMA: u32 = 1;
@@ -157,6 +162,7 @@ impl Locked {
             sum.toggle(part);
             keys.insert(number, Entry { row, part });
         }
+        let snapshots = snapshot::read(&read, &seals, &mut sum)?;
         if sum != header.sum {
             return Err(Damage::Keys.into());
         }
@@ -169,6 +175,7 @@ impl Locked {
                 commit: header.commit,
                 sum,
                 keys,
+                snapshots,
             },
         })
     }
@@ -282,6 +289,7 @@ impl Store {
         copy_table(&read, &write, KEYS)?;
         copy_table(&read, &write, RECORDS)?;
         copy_table(&read, &write, WITNESSES)?;
+        snapshot::copy_tables(&read, &write)?;
         write.commit()?;
         copy.close()?;
         Ok(())

@@ -5,6 +5,7 @@
 //! again and goes on from there.
 
 mod anchor;
+mod backup;
 mod error;
 mod file;
 mod memory;
@@ -21,6 +22,7 @@ use std::{future::Future, pin::Pin};
 
 use roamkey_ctap::{ChangeSet, KeyState};
 
+pub use backup::{Backup, BackupError, Opener, Protection, Written, is_passphrase_protected};
 pub use error::{Broken, Damage, VaultError};
 pub use file::{Activity, Backend, Medium, default_path};
 pub use memory::Memory;

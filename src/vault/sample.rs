@@ -208,9 +208,11 @@ pub(crate) fn ceilings(store: &Store, number: KeyNumber) -> (u32, Vec<u32>) {
 /// The tries that are stored of the key's PIN; `None` for all.
 pub(crate) fn retries(store: &Store, number: KeyNumber) -> Option<u8> {
     let records = contents(store, number);
-    records.into_iter().find_map(|record| match record {
-        Record::PinRetries(left) => Some(left),
-        _ => None,
+    records.into_iter().find_map(|record| {
+        let Record::PinRetries(left) = record else {
+            return None;
+        };
+        Some(left)
     })
 }
 

@@ -45,7 +45,8 @@ impl Identity {
     }
 }
 
-fn check_name(name: &str) -> Result<(), VaultError> {
+/// Whether a key may have this name.
+pub(crate) fn check_name(name: &str) -> Result<(), VaultError> {
     check_name_of("key", name)
 }
 

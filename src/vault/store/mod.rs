@@ -15,14 +15,16 @@
 //! failure (`task`).
 
 mod copy;
+mod frozen;
 mod keys;
 mod ledger;
 mod live;
 mod load;
+mod restore;
 mod snapshot;
 mod transaction;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, StorageBackend,
@@ -37,9 +39,12 @@ use super::{
     seal::{SealingKey, VaultId},
     unlock::Slot,
 };
+pub(crate) use frozen::Frozen;
 pub use keys::MAX_KEY_NAME_LEN;
+pub(crate) use keys::check_name;
 pub use ledger::KeyNumber;
 use ledger::{Entry, Header, Kind, Ledger, RowKey, Seals};
+pub(crate) use load::StoredKey;
 pub use snapshot::{KeyLoss, Loss, Passkey, Snapshot};
 
 /// The schema that this program writes.
@@ -177,6 +182,7 @@ impl Locked {
                 keys,
                 snapshots,
             },
+            in_use: Arc::default(),
         })
     }
 }
@@ -187,6 +193,8 @@ pub struct Store {
     seals: Seals,
     vault: VaultId,
     ledger: Ledger,
+    /// Tells who reads an older state whether the vault is still in use.
+    in_use: Arc<()>,
 }
 
 impl Store {
@@ -203,6 +211,7 @@ impl Store {
             seals: Seals::new(vault, data_key)?,
             vault,
             ledger: Ledger::default(),
+            in_use: Arc::default(),
         };
         store.write(|transaction| transaction.put_slot(slot))?;
         Ok(store)
@@ -277,7 +286,11 @@ impl Store {
         if length <= live + live / 2 + SPARE_LEN {
             return Ok(false);
         }
-        Ok(self.db.compact()?)
+        match self.db.compact() {
+            // Somebody reads an older state, for a backup.
+            Err(redb::CompactionError::TransactionInProgress) => Ok(false),
+            compacted => Ok(compacted?),
+        }
     }
 
     /// Copies everything, as it lies there, into a new file on an empty `backend`.

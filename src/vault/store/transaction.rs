@@ -108,6 +108,17 @@ impl<'t> Transaction<'t> {
         Ok(number)
     }
 
+    /// A new key without records, at a number that is free.
+    pub(super) fn add_key_at(&mut self, number: KeyNumber, id: KeyId) -> Result<(), VaultError> {
+        if self.has_key(number) {
+            return Err(VaultError::Refused(format!(
+                "there is a key {number} already"
+            )));
+        }
+        self.touched.insert(number, Some(KeyRow::new(id)));
+        Ok(())
+    }
+
     /// Removes a key with all its records.
     pub(crate) fn remove_key(&mut self, number: KeyNumber) -> Result<(), VaultError> {
         self.key_or_refuse(number)?;

@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use super::*;
 
 fn damaged(error: VaultError) -> String {
-    match error {
-        VaultError::Damaged(Damage::Snapshot { name }) => name,
-        other => panic!("{other}"),
-    }
+    let VaultError::Damaged(Damage::Snapshot { name }) = error else {
+        panic!("{error}");
+    };
+    name
 }
 
 #[test]

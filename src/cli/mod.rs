@@ -1,12 +1,18 @@
 //! The command line: one file per subcommand.
 
 mod access;
+mod backup;
+mod clone;
+mod common;
+mod confirm;
 mod output;
 mod prompt;
 mod run;
 mod secret;
 mod serial;
+mod snapshot;
 mod stored;
+mod table;
 
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -27,7 +33,33 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Export keys over USB/IP until Ctrl-C.
-    Run(run::Args),
+    Run(Box<run::Args>),
+    /// The vault in which keys are kept.
+    #[command(subcommand)]
+    Vault(VaultCommand),
+    /// The keys in the vault.
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum VaultCommand {
+    /// Write all keys to a new file, encrypted for a passphrase or for age recipients.
+    Backup(backup::BackupArgs),
+    /// Bring keys back from a backup.
+    Restore(backup::RestoreArgs),
+    /// Keep a copy of all keys as they are in the vault, to go back to.
+    Snapshot(snapshot::SnapshotArgs),
+    /// List the snapshots.
+    Snapshots(common::Common),
+    /// Put all keys back as they were when a snapshot was made.
+    Rollback(snapshot::RollbackArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key that has all that another has.
+    Clone(clone::Args),
 }
 
 /// How stdout speaks.
@@ -63,7 +95,13 @@ pub fn parse() -> Args {
 pub fn run(args: Args) -> ExitCode {
     log_to_stderr(args.verbose);
     let result = match args.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
+        Command::Vault(VaultCommand::Backup(args)) => backup::backup(&args),
+        Command::Vault(VaultCommand::Restore(args)) => backup::restore(&args),
+        Command::Vault(VaultCommand::Snapshot(args)) => snapshot::snapshot(&args),
+        Command::Vault(VaultCommand::Snapshots(common)) => snapshot::list(&common),
+        Command::Vault(VaultCommand::Rollback(args)) => snapshot::rollback(&args),
+        Command::Key(KeyCommand::Clone(args)) => clone::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

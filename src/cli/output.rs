@@ -172,7 +172,7 @@ fn sentence(prompt: &Prompt) -> String {
 }
 
 /// Text from a site, so that nothing in it moves the cursor or turns the reading order round.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let misleads = |c: char| {
         c.is_control()
             || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')

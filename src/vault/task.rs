@@ -155,7 +155,7 @@ impl KeyVault for StoredKeyVault {
 
 /// Whether the vault can be used.
 enum Condition {
-    Open(Store),
+    Open(Box<Store>),
     Fenced {
         why: VaultError,
         /// When it was last tried to open it again.
@@ -184,7 +184,7 @@ impl Served {
         Self {
             acknowledged: open.store.commits(),
             vault: open.store.vault(),
-            condition: Condition::Open(open.store),
+            condition: Condition::Open(Box::new(open.store)),
             medium: open.medium,
             data_key: open.data_key,
             anchor: open.anchor,
@@ -323,7 +323,7 @@ impl Served {
         match self.reopened(&mut rewrite_done) {
             Ok(store) => {
                 info!("the vault is open again");
-                self.condition = Condition::Open(store);
+                self.condition = Condition::Open(Box::new(store));
                 Ok(())
             }
             Err(error) => {

@@ -27,7 +27,8 @@ pub(super) struct Ended {
     pub(super) stderr: String,
 }
 
-fn command(args: &[&str]) -> Command {
+/// The binary with these arguments.
+pub(super) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_roamkey"));
     command.args(args).env_remove("RUST_LOG");
     command
@@ -35,7 +36,12 @@ fn command(args: &[&str]) -> Command {
 
 /// Runs to the end, without a terminal and with nothing on stdin.
 pub(super) fn run(args: &[&str]) -> Ended {
-    let output = command(args)
+    end(&mut command(args))
+}
+
+/// The same with a command of the caller's.
+pub(super) fn end(command: &mut Command) -> Ended {
+    let output = command
         .stdin(Stdio::null())
         .output()
         .expect("the binary starts");
@@ -58,7 +64,12 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn start(args: &[&str]) -> Self {
-        let mut child = command(args)
+        Self::spawn(command(args))
+    }
+
+    /// The same with a command of the caller's.
+    pub(super) fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

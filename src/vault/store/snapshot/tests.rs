@@ -178,11 +178,15 @@ fn pin_keeps_the_fewer_tries() {
         (Some(2), Some(0), Some(0)),
     ] {
         let (_, mut store, key) = with_snapshot();
-        then.map(|then| left(&mut store, key, then));
+        if let Some(then) = then {
+            left(&mut store, key, then);
+        }
         store.snapshot("tries", 78).unwrap();
         let all = set(vec![Change::Delete(Place::PinRetries)]);
         store.change_key(key, all).unwrap();
-        now.map(|now| left(&mut store, key, now));
+        if let Some(now) = now {
+            left(&mut store, key, now);
+        }
         // The PIN was changed since: its tries count all the same.
         put(&mut store, key, [pin(6)]);
         store.rollback("tries").unwrap();

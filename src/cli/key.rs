@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     Failure,
     access::now,
+    clone,
     common::Common,
     confirm::Confirm,
     output::shown,
@@ -36,6 +37,8 @@ enum Command {
     List(Common),
     /// Make a key.
     Add(Add),
+    /// Make a key that has all that another has.
+    Clone(clone::Args),
     /// Give a key another name.
     Rename(Rename),
     /// Remove a key with everything in it.
@@ -80,6 +83,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::List(common) => list(&common),
         Command::Add(args) => add(&args),
+        Command::Clone(args) => clone::run(&args),
         Command::Rename(args) => rename(&args),
         Command::Remove(args) => remove(&args),
         Command::Wipe(args) => wipe(&args),

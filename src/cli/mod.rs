@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand.
 
 mod access;
+mod backup;
+mod clone;
 mod common;
 mod confirm;
 mod key;
@@ -11,6 +13,7 @@ mod prompt;
 mod run;
 mod secret;
 mod serial;
+mod snapshot;
 mod stored;
 mod table;
 mod vault;

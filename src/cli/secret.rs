@@ -192,6 +192,24 @@ fn typed(
     })
 }
 
+/// All lines of a file with secrets in it, such as age identities.
+pub(super) fn lines(what: &str, source: Source<'_>) -> Result<Zeroizing<String>, Failure> {
+    let Some(file) = source.file else {
+        return Err(Failure::Usage(format!("{} FILE is wanted", source.option)));
+    };
+    let name = || format!("{} {}", source.option, file.display());
+    let read = if file == Path::new("-") {
+        all_of(io::stdin().lock())
+    } else {
+        File::open(file).and_then(all_of)
+    };
+    let bytes = read.map_err(|why| Failure::failed(name(), why))?;
+    match str::from_utf8(&bytes) {
+        Ok(text) if bytes.len() <= LONGEST => Ok(Zeroizing::new(text.to_owned())),
+        Ok(_) | Err(_) => Err(Failure::failed(name(), format!("there is no {what} in it"))),
+    }
+}
+
 fn from_file(what: &str, option: &str, file: &Path) -> Result<Zeroizing<String>, Failure> {
     let read = if file == Path::new("-") {
         // Only a line is taken, so that another option may have the next one.
@@ -215,7 +233,7 @@ fn line_of(input: &mut impl BufRead) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-fn all_of(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
+fn all_of(file: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
     file.take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -69,7 +69,7 @@ pub(super) fn open(wanted: &Wanted<'_>) -> Result<Served, Failure> {
 }
 
 /// A vault where there is none yet: without another choice, a key file beside it opens it.
-fn create(args: &VaultArgs, path: &Path) -> Result<OpenVault, Failure> {
+pub(super) fn create(args: &VaultArgs, path: &Path) -> Result<OpenVault, Failure> {
     let with = match args.given()? {
         Some(Unlock::RecoveryCode(_)) => {
             return Err(Failure::Usage(format!(

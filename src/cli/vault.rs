@@ -12,7 +12,7 @@ use std::path::Path;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Failure, table::date};
+use super::{Failure, backup, common::Common, snapshot, table::date};
 use crate::vault::unlock::{Kind, Method, Slot};
 
 #[derive(Debug, Parser)]
@@ -33,6 +33,16 @@ enum Command {
     Unlock(unlock::Args),
     /// Print a recovery code, which unlocks the vault when nothing else does.
     RecoveryCode(recovery::Args),
+    /// Write all keys to a new file, encrypted for a passphrase or for age recipients.
+    Backup(backup::BackupArgs),
+    /// Bring keys back from a backup.
+    Restore(backup::RestoreArgs),
+    /// Keep a copy of all keys as they are in the vault, to go back to.
+    Snapshot(snapshot::SnapshotArgs),
+    /// List the snapshots.
+    Snapshots(Common),
+    /// Put all keys back as they were when a snapshot was made.
+    Rollback(snapshot::RollbackArgs),
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
@@ -42,6 +52,11 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Command::Check(args) => check::run(&args),
         Command::Unlock(args) => unlock::run(args),
         Command::RecoveryCode(args) => recovery::run(&args),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
+        Command::Snapshot(args) => snapshot::snapshot(&args),
+        Command::Snapshots(common) => snapshot::list(&common),
+        Command::Rollback(args) => snapshot::rollback(&args),
     }
 }
 

@@ -15,7 +15,7 @@ pub enum Damage {
     Unlocks,
     /// The row of a key is not one that this vault sealed.
     Key(KeyNumber),
-    /// Keys are missing, or one is older than it was.
+    /// Keys or snapshots are missing, or one is older than it was.
     Keys,
     /// A record of a key.
     Record {
@@ -69,7 +69,9 @@ impl fmt::Display for Damage {
                  or put back",
             ),
             Self::Key(number) => write!(f, "the row of key 1-{} was changed", number.0),
-            Self::Keys => f.write_str("its list of keys is not the one last written"),
+            Self::Keys => {
+                f.write_str("its list of keys and snapshots is not the one last written")
+            }
             Self::Record { key, record, how } => {
                 let how = match how {
                     Broken::Changed => "was changed",

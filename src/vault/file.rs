@@ -123,7 +123,7 @@ fn close_to_others(_file: &File, _path: &Path) -> Result<(), VaultError> {
 
 /// Makes the names in a file's directory durable.
 #[cfg(unix)]
-fn sync_directory_of(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
@@ -132,7 +132,7 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
 
 /// Windows makes a rename durable with the file.
 #[cfg(not(unix))]
-fn sync_directory_of(_path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory_of(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! again and goes on from there.
 
 mod anchor;
+mod backup;
 mod error;
 mod file;
 mod guard;
@@ -12,6 +13,8 @@ mod manage;
 mod memory;
 mod open;
 mod record;
+#[cfg(test)]
+mod sample;
 mod seal;
 mod store;
 mod task;
@@ -21,6 +24,7 @@ use std::{future::Future, pin::Pin};
 
 use roamkey_ctap::{ChangeSet, KeyState};
 
+pub use backup::{Backup, BackupError, Opener, Protection, Written, is_passphrase_protected};
 pub use error::{Broken, Damage, VaultError};
 pub use file::{Activity, Backend, Medium, default_path};
 pub(crate) use guard::guarded;
@@ -29,7 +33,7 @@ pub use memory::Memory;
 pub use open::{LockedVault, OpenVault};
 pub use record::{Identity, KeyId, StoredProfile};
 pub use seal::VaultId;
-pub use store::{KeyNumber, MAX_KEY_NAME_LEN, Store};
+pub use store::{KeyLoss, KeyNumber, Loss, MAX_KEY_NAME_LEN, Passkey, Snapshot, Store};
 pub use task::{StoredKeyVault, Vault, VaultThread, VaultWorker};
 
 /// An answer that may take its time.

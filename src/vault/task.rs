@@ -236,7 +236,7 @@ impl VaultWorker {
 
 /// Whether the vault can be used.
 enum Condition {
-    Open(Store),
+    Open(Box<Store>),
     Fenced {
         why: VaultError,
         /// When it was last tried to open it again.
@@ -265,7 +265,7 @@ impl Served {
         Self {
             acknowledged: open.store.commits(),
             vault: open.store.vault(),
-            condition: Condition::Open(open.store),
+            condition: Condition::Open(Box::new(open.store)),
             medium: open.medium,
             data_key: open.data_key,
             anchor: open.anchor,
@@ -378,7 +378,7 @@ impl Served {
         match reopened.unwrap_or_else(|damage| Err(damage.into())) {
             Ok(store) => {
                 info!("the vault is open again");
-                self.condition = Condition::Open(store);
+                self.condition = Condition::Open(Box::new(store));
                 Ok(())
             }
             Err(error) => {
@@ -452,10 +452,11 @@ impl Served {
             return;
         }
         match store.compact() {
-            Ok(()) => {
+            Ok(true) => {
                 let length = self.medium.length();
                 self.compacted = Some(Compacted { length, live });
             }
+            Ok(false) => {}
             Err(why) => self.fence(why),
         }
     }

@@ -3,6 +3,8 @@
 mod ask;
 // A home of its own is told by the XDG directories, and a person has a pty.
 #[cfg(unix)]
+mod backup;
+#[cfg(unix)]
 mod home;
 mod idle;
 #[cfg(unix)]

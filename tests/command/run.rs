@@ -103,16 +103,31 @@ fn taken_port_names_usbipd_win_and_shows_listen() {
 
 #[test]
 fn arguments_that_do_not_fit_exit_2_and_say_what_to_type() {
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 12] = [
         (
-            &["run", "--touch", "auto", "--listen", "0.0.0.0:0"],
+            &[
+                "run",
+                "--ephemeral",
+                "--touch",
+                "auto",
+                "--listen",
+                "0.0.0.0:0",
+            ],
             "--allow-from",
         ),
         (
-            &["run", "--touch", "auto", "--listen", "[::]:0"],
+            &[
+                "run",
+                "--ephemeral",
+                "--touch",
+                "auto",
+                "--listen",
+                "[::]:0",
+            ],
             "--allow-from",
         ),
         (&["run", "--listen", "127.0.0.1:0"], "--touch auto"),
+        (&["run", "--touch", "auto"], "--any-site"),
         (&["run", "--touch", "auto", "--seed", "00"], "--ephemeral"),
         (
             &["run", "--touch", "auto", "--ephemeral", "--seed", "0"],

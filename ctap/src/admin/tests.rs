@@ -39,6 +39,7 @@ fn add(state: &mut KeyState, rng: &mut Rng, rp_id: &str) -> CredentialId {
         cred_protect: CredProtect::Required,
         cred_random: CredRandom::random(rng),
         cred_blob: Some(vec![0; 5]),
+        large_blob_key: None,
         sequence: state.credentials.next_sequence(),
     };
     let id = credential.id;

@@ -87,7 +87,9 @@ impl Store {
 
     pub(crate) fn put(&mut self, credential: Credential, counter: Counter) {
         let rp = RpIdHash::of(&credential.rp_id);
-        self.next_sequence = self.next_sequence.max(credential.sequence + 1);
+        // A restored record may be at the end of the numbers.
+        let next = credential.sequence.saturating_add(1);
+        self.next_sequence = self.next_sequence.max(next);
         self.rp_of.insert(credential.id, rp);
         let stored = Stored {
             credential,

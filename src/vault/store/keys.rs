@@ -45,7 +45,13 @@ impl Identity {
     }
 }
 
-fn check_name(name: &str) -> Result<(), VaultError> {
+/// Whether a key may have this name.
+pub(crate) fn check_name(name: &str) -> Result<(), VaultError> {
+    check_name_of("key", name)
+}
+
+/// Whether a `what` may have this name.
+pub(super) fn check_name_of(what: &str, name: &str) -> Result<(), VaultError> {
     let good = !name.is_empty()
         && name.len() <= MAX_KEY_NAME_LEN
         && name.trim() == name
@@ -54,7 +60,7 @@ fn check_name(name: &str) -> Result<(), VaultError> {
         return Ok(());
     }
     Err(VaultError::Refused(format!(
-        "a key's name has 1 to {MAX_KEY_NAME_LEN} bytes, no control characters, and no space at \
+        "a {what}'s name has 1 to {MAX_KEY_NAME_LEN} bytes, no control characters, and no space at \
          either end"
     )))
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::snapshot::SnapshotEntry;
 use crate::vault::{
     record::{Address, KeyId, Stored, from_padded_bytes, to_padded_bytes},
     seal::{NONCE_LEN, Sealer, SealingKey, TAG_LEN, VaultId},
@@ -92,6 +93,21 @@ impl Seals {
 
     pub(crate) fn vault(&self) -> VaultId {
         self.vault
+    }
+
+    /// The same keys for another thread, with a source of nonces of its own.
+    ///
+    /// # Errors
+    /// The operating system has no randomness to give.
+    pub(crate) fn another(&self) -> Result<Self, getrandom::Error> {
+        let seed = SealingKey::random()?;
+        Ok(Self {
+            vault: self.vault,
+            sealer: self.sealer.clone(),
+            places: self.places.clone(),
+            parts: self.parts.clone(),
+            nonces: ChaCha20Rng::from_seed(*seed.as_bytes()),
+        })
     }
 
     /// The row of a key's record.
@@ -255,7 +271,7 @@ impl KeyRow {
 pub(crate) struct Header {
     /// How many commits there were.
     pub(crate) commit: u64,
-    /// The sum of the keys' rows' parts.
+    /// The sum of the parts of the keys' and snapshots' rows.
     pub(crate) sum: Sum,
     /// What the ways to unlock amount to; schema 1 had none.
     #[serde(default)]
@@ -270,6 +286,7 @@ pub(crate) struct Ledger {
     /// `None` while the file is of schema 1.
     pub(crate) unlocks: Option<Digest>,
     pub(crate) keys: BTreeMap<KeyNumber, Entry>,
+    pub(crate) snapshots: BTreeMap<u32, SnapshotEntry>,
 }
 
 /// A key's row, and its part of the ledger's sum.
@@ -286,13 +303,16 @@ pub(crate) struct Written {
     pub(crate) unlocks: Digest,
     /// `None` for a key that is gone.
     pub(crate) keys: Vec<(KeyNumber, Option<Entry>)>,
+    /// `None` for a snapshot that is gone.
+    pub(crate) snapshots: Vec<(u32, Option<SnapshotEntry>)>,
 }
 
 impl Ledger {
     /// How many bytes all records take.
     pub(crate) fn live_bytes(&self) -> u64 {
-        let bytes = self.keys.values().map(|entry| entry.row.bytes);
-        bytes.fold(0, u64::saturating_add)
+        let keys = self.keys.values().map(|entry| entry.row.bytes);
+        let snapshots = self.snapshots.values().map(SnapshotEntry::bytes);
+        keys.chain(snapshots).fold(0, u64::saturating_add)
     }
 
     pub(crate) fn take_over(&mut self, written: Written) {
@@ -303,6 +323,12 @@ impl Ledger {
             match entry {
                 Some(entry) => self.keys.insert(number, entry),
                 None => self.keys.remove(&number),
+            };
+        }
+        for (number, entry) in written.snapshots {
+            match entry {
+                Some(entry) => self.snapshots.insert(number, entry),
+                None => self.snapshots.remove(&number),
             };
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, thread};
 
-use redb::{ReadOnlyTable, ReadableDatabase as _};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase as _};
 use roamkey_ctap::{CredentialId, Place, Record};
 
 use super::{
@@ -50,6 +50,49 @@ impl Store {
     /// A key's records, every one of which is what was last written.
     pub(crate) fn load(&self, number: KeyNumber) -> Result<StoredKey, VaultError> {
         let key = self.row_of(number)?;
+        self.view(&self.db.begin_read()?).load(number, key)
+    }
+
+    /// All that is wrong with a key's records.
+    pub(crate) fn check_key(&self, number: KeyNumber) -> Result<Vec<Damage>, VaultError> {
+        let key = self.row_of(number)?;
+        self.view(&self.db.begin_read()?).check(number, key)
+    }
+
+    /// A key's records as far as they can be read, and whether they are what was last written.
+    pub(super) fn readable(&self, number: KeyNumber) -> Result<(Vec<Stored>, bool), VaultError> {
+        let key = self.row_of(number)?;
+        let read = self.db.begin_read()?;
+        let view = self.view(&read);
+        let reading = view.read_rows(number, key)?;
+        let whole = view.damage_of(number, key, &reading).is_empty();
+        Ok((reading.stored, whole))
+    }
+
+    pub(super) fn row_of(&self, number: KeyNumber) -> Result<&KeyRow, VaultError> {
+        let entry = self.ledger.keys.get(&number);
+        entry
+            .map(|entry| &entry.row)
+            .ok_or_else(|| VaultError::Unknown(format!("the vault has no key 1-{}", number.0)))
+    }
+
+    fn view<'v>(&'v self, read: &'v ReadTransaction) -> View<'v> {
+        View {
+            read,
+            seals: &self.seals,
+        }
+    }
+}
+
+/// The rows as they were at one commit.
+pub(super) struct View<'v> {
+    pub(super) read: &'v ReadTransaction,
+    pub(super) seals: &'v Seals,
+}
+
+impl View<'_> {
+    /// The records of the key with this row; the first that is wrong is the error.
+    pub(super) fn load(&self, number: KeyNumber, key: &KeyRow) -> Result<StoredKey, VaultError> {
         let reading = self.read_rows(number, key)?;
         if let Some(damage) = self.damage_of(number, key, &reading).into_iter().next() {
             return Err(damage.into());
@@ -69,24 +112,14 @@ impl Store {
         Ok(StoredKey { identity, records })
     }
 
-    /// All that is wrong with a key's records.
-    pub(crate) fn check_key(&self, number: KeyNumber) -> Result<Vec<Damage>, VaultError> {
-        let key = self.row_of(number)?;
+    fn check(&self, number: KeyNumber, key: &KeyRow) -> Result<Vec<Damage>, VaultError> {
         let reading = self.read_rows(number, key)?;
         Ok(self.damage_of(number, key, &reading))
     }
 
-    pub(super) fn row_of(&self, number: KeyNumber) -> Result<&KeyRow, VaultError> {
-        let entry = self.ledger.keys.get(&number);
-        entry
-            .map(|entry| &entry.row)
-            .ok_or_else(|| VaultError::Unknown(format!("the vault has no key 1-{}", number.0)))
-    }
-
     fn read_rows(&self, number: KeyNumber, key: &KeyRow) -> Result<Reading, VaultError> {
-        let read = self.db.begin_read()?;
-        let records = read.open_table(RECORDS)?;
-        let witnesses = read.open_table(WITNESSES)?;
+        let records = self.read.open_table(RECORDS)?;
+        let witnesses = self.read.open_table(WITNESSES)?;
         let threads = if key.records < SHARED_OUT {
             1
         } else {
@@ -95,7 +128,7 @@ impl Store {
         let threads = threads.min(MOST_THREADS);
         if threads == 1 {
             let (first, last) = super::rows_of(number);
-            return read_range(&self.seals, key, &records, &witnesses, &first, &last);
+            return read_range(self.seals, key, &records, &witnesses, &first, &last);
         }
         let mut reading = Reading::default();
         let parts = thread::scope(|scope| {
@@ -104,7 +137,7 @@ impl Store {
                 .map(|(first, last)| {
                     let (records, witnesses) = (&records, &witnesses);
                     scope.spawn(move || {
-                        read_range(&self.seals, key, records, witnesses, &first, &last)
+                        read_range(self.seals, key, records, witnesses, &first, &last)
                     })
                 })
                 .collect();

@@ -1,6 +1,6 @@
 //! What a person does with a whole vault: looks it through, and changes the ways to unlock it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use redb::{ReadableDatabase as _, ReadableTable as _};
 use roamkey_ctap::ChangeSet;
@@ -51,6 +51,7 @@ impl Locked {
                 None => damage.push(Damage::Key(number)),
             }
         }
+        let snapshots = super::snapshot::read(&read, &seals, &mut sum)?;
         drop(read);
         // A row that cannot be read is reason enough for a sum that is another.
         let whole = !damage.iter().any(|damage| matches!(damage, Damage::Key(_)));
@@ -67,14 +68,16 @@ impl Locked {
                 sum,
                 unlocks: written,
                 keys,
+                snapshots,
             },
+            in_use: Arc::default(),
         };
         Ok((store, damage))
     }
 }
 
 impl Store {
-    /// All that is wrong with the keys.
+    /// All that is wrong with the keys and the snapshots.
     pub(crate) fn check_keys(&self) -> Result<Vec<Damage>, VaultError> {
         let mut damage = Vec::new();
         for number in self.numbers() {
@@ -83,6 +86,13 @@ impl Store {
                 Ok(found) => damage.extend(found?),
                 Err(structure) if damage.contains(&structure) => {}
                 Err(structure) => damage.push(structure),
+            }
+        }
+        for snapshot in self.snapshots() {
+            match guarded(|| self.check_snapshot(&snapshot.name)) {
+                Ok(Ok(())) => {}
+                Ok(Err(VaultError::Damaged(found))) | Err(found) => damage.push(found),
+                Ok(Err(other)) => return Err(other),
             }
         }
         Ok(damage)

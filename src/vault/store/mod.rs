@@ -8,19 +8,25 @@
 //! | `keys` | a key's id, how many records it has and what they amount to |
 //! | `records` | a record, under the key's number and a keyed hash of its place |
 //! | `witnesses` | for each record a keyed hash of what was last written there |
-//! | `snapshots` and others | copies, see `snapshot` |
+//! | `snapshots` | a copy's name, and for each key in it what `keys` said |
+//! | `snapshot_records` | the copy's records as they were, under its number and their row |
 //!
 //! Deliberately absent: where the file is (`file`), when transactions run and what follows a
 //! failure (`task`).
 
+mod copy;
+mod frozen;
 mod keys;
 mod ledger;
+mod live;
 mod load;
 mod manage;
 mod migrate;
+mod restore;
+mod snapshot;
 mod transaction;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable, StorageBackend,
@@ -35,9 +41,13 @@ use super::{
     seal::{SealingKey, VaultId},
     unlock::Slot,
 };
+pub(crate) use frozen::Frozen;
 pub use keys::MAX_KEY_NAME_LEN;
+pub(crate) use keys::check_name;
 pub use ledger::KeyNumber;
 use ledger::{Kind, Ledger, RowKey, Seals};
+pub(crate) use load::StoredKey;
+pub use snapshot::{KeyLoss, Loss, Passkey, Snapshot};
 
 /// The schema that this program writes.
 pub(crate) const SCHEMA: u32 = 2;
@@ -158,6 +168,8 @@ pub struct Store {
     vault: VaultId,
     schema: u32,
     ledger: Ledger,
+    /// Tells who reads an older state whether the vault is still in use.
+    in_use: Arc<()>,
 }
 
 impl Store {
@@ -175,6 +187,7 @@ impl Store {
             vault,
             schema: SCHEMA,
             ledger: Ledger::default(),
+            in_use: Arc::default(),
         };
         let write = store.db.begin_write()?;
         put_ballast(&write)?;
@@ -244,10 +257,14 @@ impl Store {
         self.ledger.live_bytes()
     }
 
-    /// Gives the space back to the system that deleted records have left.
-    pub(crate) fn compact(&mut self) -> Result<(), VaultError> {
-        self.db.compact()?;
-        Ok(())
+    /// Gives the space back to the system that deleted records have left; not while somebody
+    /// reads an older state, for a backup. Says whether it could.
+    pub(crate) fn compact(&mut self) -> Result<bool, VaultError> {
+        match self.db.compact() {
+            Ok(_) => Ok(true),
+            Err(redb::CompactionError::TransactionInProgress) => Ok(false),
+            Err(why) => Err(why.into()),
+        }
     }
 
     /// Copies everything, as it lies there, into a new file on an empty `backend`.
@@ -260,6 +277,7 @@ impl Store {
         copy_table(&read, &write, RECORDS)?;
         copy_table(&read, &write, WITNESSES)?;
         put_ballast(&write)?;
+        snapshot::copy_tables(&read, &write)?;
         write.commit()?;
         copy.close()?;
         Ok(())
@@ -310,6 +328,8 @@ fn slot_rows(table: &impl ReadableTable<u32, &'static [u8]>) -> Result<Vec<Vec<u
 fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_LEN);
+    // redb believes the pages of a file that was closed well, and may panic over a damaged one.
+    builder.set_check_integrity_on_open(true);
     builder
 }
 

@@ -8,6 +8,7 @@ use roamkey_ctap::{Change, ChangeSet};
 use super::{
     FORMAT, Format, HEADER, KEYS, META, RECORDS, SCHEMA, Store, UNLOCKS, WITNESSES,
     ledger::{Entry, Header, KeyNumber, KeyRow, Kind, Ledger, RowKey, Seals, Written, bytes_of},
+    snapshot::SnapshotRow,
 };
 use crate::vault::{
     VaultError,
@@ -16,7 +17,7 @@ use crate::vault::{
 };
 
 /// What CBOR cannot hold is no record of ours.
-fn unencodable() -> VaultError {
+pub(super) fn unencodable() -> VaultError {
     VaultError::system("a record cannot be encoded", "it is not CBOR")
 }
 
@@ -41,16 +42,20 @@ impl Store {
 
 /// The tables of a write transaction, and what it has changed so far.
 pub(crate) struct Transaction<'t> {
+    /// For tables that few transactions need.
+    pub(super) write: &'t WriteTransaction,
     meta: Table<'t, &'static str, &'static [u8]>,
     unlocks: Table<'t, u32, &'static [u8]>,
     keys: Table<'t, u32, &'static [u8]>,
-    records: Table<'t, &'static RowKey, &'static [u8]>,
-    witnesses: Table<'t, &'static RowKey, &'static [u8; 16]>,
-    seals: &'t mut Seals,
-    ledger: &'t Ledger,
+    pub(super) records: Table<'t, &'static RowKey, &'static [u8]>,
+    pub(super) witnesses: Table<'t, &'static RowKey, &'static [u8; 16]>,
+    pub(super) seals: &'t mut Seals,
+    pub(super) ledger: &'t Ledger,
     /// The rows of keys that changed; `None` for a key that was removed.
-    touched: BTreeMap<KeyNumber, Option<KeyRow>>,
+    pub(super) touched: BTreeMap<KeyNumber, Option<KeyRow>>,
     unlocks_touched: bool,
+    /// The same of snapshots.
+    pub(super) touched_snapshots: BTreeMap<u32, Option<SnapshotRow>>,
 }
 
 impl<'t> Transaction<'t> {
@@ -60,6 +65,7 @@ impl<'t> Transaction<'t> {
         ledger: &'t Ledger,
     ) -> Result<Self, VaultError> {
         Ok(Self {
+            write,
             meta: write.open_table(META)?,
             unlocks: write.open_table(UNLOCKS)?,
             keys: write.open_table(KEYS)?,
@@ -69,11 +75,12 @@ impl<'t> Transaction<'t> {
             ledger,
             touched: BTreeMap::new(),
             unlocks_touched: false,
+            touched_snapshots: BTreeMap::new(),
         })
     }
 
     /// A key's row as it is now; `None` where there is no such key.
-    fn key(&self, number: KeyNumber) -> Option<&KeyRow> {
+    pub(super) fn key(&self, number: KeyNumber) -> Option<&KeyRow> {
         match self.touched.get(&number) {
             Some(row) => row.as_ref(),
             None => self.ledger.keys.get(&number).map(|entry| &entry.row),
@@ -100,6 +107,17 @@ impl<'t> Transaction<'t> {
             })?;
         self.touched.insert(number, Some(KeyRow::new(id)));
         Ok(number)
+    }
+
+    /// A new key without records, at a number that is free.
+    pub(super) fn add_key_at(&mut self, number: KeyNumber, id: KeyId) -> Result<(), VaultError> {
+        if self.has_key(number) {
+            return Err(VaultError::Refused(format!(
+                "there is a key {number} already"
+            )));
+        }
+        self.touched.insert(number, Some(KeyRow::new(id)));
+        Ok(())
     }
 
     /// Removes a key with all its records.
@@ -217,7 +235,9 @@ impl<'t> Transaction<'t> {
             sum: self.ledger.sum,
             unlocks,
             keys: Vec::new(),
+            snapshots: Vec::new(),
         };
+        self.finish_snapshots(&mut written)?;
         for (number, row) in self.touched {
             if let Some(old) = self.ledger.keys.get(&number) {
                 written.sum.toggle(old.part);

@@ -63,6 +63,11 @@ impl Passphrase {
         Ok(())
     }
 
+    /// For age, which stretches it itself.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The 32 bytes that it becomes. Takes its time.
     pub(super) fn stretch(
         &self,

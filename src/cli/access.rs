@@ -1,12 +1,15 @@
 //! How a command gets at the vault: which file, and what unlocks it.
 
 use std::{
+    ffi::OsString,
     io::IsTerminal as _,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     time::SystemTime,
 };
 
 use clap::Args;
+use serde_json::Value;
 
 use super::{
     Failure,
@@ -95,8 +98,60 @@ impl VaultArgs {
     /// Opens and unlocks the vault, with what the arguments say or else with what its file says:
     /// a key file that is there, the keyring, a passphrase that a person types.
     pub(super) fn open(&self) -> Result<OpenVault, Failure> {
-        let locked = LockedVault::open(&self.path()?)?;
-        self.unlock(locked)
+        match LockedVault::open(&self.path()?) {
+            Ok(locked) => self.unlock(locked),
+            Err(why @ VaultError::Changed { .. }) => {
+                let what = self.look_into_changed(why).join("; ");
+                Err(Failure::Failed(format!(
+                    "the vault was changed since it was written: {what}. Restore a backup with \
+                     `roamkey vault restore`"
+                )))
+            }
+            Err(why) => Err(why.into()),
+        }
+    }
+
+    /// What of a changed file is not what it was. A process of its own looks, since reading such
+    /// a file can end it; where it does, `why` is all that is known.
+    pub(super) fn look_into_changed(&self, why: VaultError) -> Vec<String> {
+        let looked = || -> Option<Vec<String>> {
+            let output = Command::new(std::env::current_exe().ok()?)
+                .args(["vault", "check", "--as-it-is", "--format", "json"])
+                .args(self.to_args())
+                .stderr(Stdio::null())
+                .output()
+                .ok()?;
+            let document: Value = serde_json::from_slice(&output.stdout).ok()?;
+            serde_json::from_value(document.get("damage")?.clone()).ok()
+        };
+        looked().unwrap_or_else(|| vec![why.to_string()])
+    }
+
+    /// The same arguments for another process.
+    fn to_args(&self) -> Vec<OsString> {
+        let mut args = Vec::new();
+        let files = [
+            ("--vault", &self.vault),
+            ("--key-file", &self.key_file),
+            ("--passphrase-file", &self.passphrase_file),
+            ("--recovery-code-file", &self.recovery_code_file),
+        ];
+        for (option, file) in files {
+            if let Some(file) = file {
+                args.extend([option.into(), file.clone().into()]);
+            }
+        }
+        let flags = [
+            ("--keyring", self.keyring),
+            ("--recovery-code", self.recovery_code),
+        ];
+        args.extend(
+            flags
+                .into_iter()
+                .filter(|(_, on)| *on)
+                .map(|(flag, _)| flag.into()),
+        );
+        args
     }
 
     /// The second half of [`Self::open`].

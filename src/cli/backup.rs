@@ -18,8 +18,7 @@ use super::{
     table::count,
 };
 use crate::vault::{
-    Backup, BackupError, Identity, KeyNumber, LockedVault, Opener, Protection,
-    is_passphrase_protected,
+    Backup, BackupError, Identity, KeyNumber, Opener, Protection, is_passphrase_protected,
 };
 
 /// A longer file has no recipients in it. In bytes.
@@ -133,7 +132,7 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     let created = !path.exists();
     let mut open = match created {
         true => stored::create(&args.common.vault, &path)?,
-        false => args.common.vault.unlock(LockedVault::open(&path)?)?,
+        false => args.common.vault.open()?,
     };
     let store = open.store_mut();
     let numbers = match (&args.key, &args.new) {

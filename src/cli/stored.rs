@@ -12,7 +12,7 @@ use crate::{
     presence::Broker,
     profile::Profile,
     vault::{
-        KeyNumber, LockedVault, OpenVault, Vault, VaultThread,
+        KeyNumber, OpenVault, Vault, VaultThread,
         unlock::{Kind, Unlock},
     },
 };
@@ -44,7 +44,7 @@ pub(super) struct Served {
 pub(super) fn open(wanted: &Wanted<'_>) -> Result<Served, Failure> {
     let path = wanted.vault.path()?;
     let mut open = if path.exists() {
-        wanted.vault.unlock(LockedVault::open(&path)?)?
+        wanted.vault.open()?
     } else {
         create(wanted.vault, &path)?
     };

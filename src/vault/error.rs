@@ -111,6 +111,13 @@ pub enum VaultError {
         /// What is wrong with it.
         why: String,
     },
+    /// The file was changed, or cut, since a vault was last written to it.
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// How it shows.
+        why: String,
+    },
     /// A later version of roamkey wrote it.
     Newer {
         /// The schema version of the file.
@@ -220,6 +227,12 @@ impl fmt::Display for VaultError {
                 f,
                 "{} is not a vault that can be read: {why}. If it was one, restore a backup with \
                  `roamkey vault restore`",
+                path.display()
+            ),
+            Self::Changed { path, why } => write!(
+                f,
+                "{} is no vault any more, or was changed since it was written: {why}. `roamkey \
+                 vault check` finds out what of it; restore a backup with `roamkey vault restore`",
                 path.display()
             ),
             Self::Newer { schema, known } => write!(

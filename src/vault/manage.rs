@@ -3,12 +3,15 @@
 //!
 //! Deliberately absent: asking before something is lost, which is `cli`'s.
 
+use std::path::Path;
+
 use roamkey_ctap::KeyState;
 
 use super::{
     Damage, VaultError,
+    file::state_dir,
     open::{LockedVault, OpenVault},
-    store::KeyNumber,
+    store::{KeyNumber, Locked},
     unlock::{Slot, Unlock, UnlockError},
 };
 
@@ -25,6 +28,14 @@ pub struct OlderCopy {
 }
 
 impl LockedVault {
+    /// Opens a file of which [`Self::open`] said that it was changed, for [`Self::survey`] alone.
+    ///
+    /// # Errors
+    /// Nothing can be read of it, or another process has it. Reading it may end the process.
+    pub fn open_as_it_is(path: &Path) -> Result<Self, VaultError> {
+        Self::take(path, &state_dir()?, Locked::open_as_it_is)
+    }
+
     /// The schema that the file was written with.
     pub fn schema(&self) -> u32 {
         self.locked.schema()

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     VaultError,
     anchor::Anchor,
-    file::{Activity, Disk, Lock, Medium, make_directory_of, state_dir},
+    file::{Activity, Backend, Disk, Lock, Medium, make_directory_of, state_dir},
     seal::{SealingKey, VaultId},
     store::{Locked, SCHEMA, Store},
     unlock::{Slot, Unlock},
@@ -34,12 +34,20 @@ impl LockedVault {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_in(path: &Path, state: &Path) -> Result<Self, VaultError> {
+        Self::take(path, state, Locked::open)
+    }
+
+    pub(super) fn take(
+        path: &Path,
+        state: &Path,
+        open: impl FnOnce(Backend, &Path) -> Result<Locked, VaultError>,
+    ) -> Result<Self, VaultError> {
         if !path.exists() {
             return Err(VaultError::NotFound(path.to_owned()));
         }
         let lock = Lock::take(path)?;
         let mut medium = Disk::new(path);
-        let locked = Locked::open(medium.open()?, path)?;
+        let locked = open(medium.open()?, path)?;
         let anchor = Anchor::new(state, locked.vault());
         Ok(Self {
             locked,

@@ -21,6 +21,9 @@ pub(super) struct Args {
     /// they were, PIN retries as they were then.
     #[arg(long)]
     accept_older: bool,
+    /// What this command does in a process of its own with a file that was changed.
+    #[arg(long, hide = true)]
+    as_it_is: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -39,6 +42,9 @@ enum Outcome {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    if args.as_it_is {
+        return damaged(args, &as_it_is(args)?);
+    }
     let mut damage = Vec::new();
     // What was found stays found if letting go of a damaged file fails.
     match guarded(|| check(args, &mut damage)) {
@@ -65,6 +71,10 @@ fn check(args: &Args, damage: &mut Vec<String>) -> Result<Outcome, Failure> {
     let path = args.common.vault.path()?;
     let locked = match LockedVault::open(&path) {
         Ok(locked) => locked,
+        Err(why @ VaultError::Changed { .. }) => {
+            damage.extend(args.common.vault.look_into_changed(why));
+            return Ok(Outcome::Damaged);
+        }
         Err(why @ (VaultError::Damaged(_) | VaultError::NotAVault { .. })) => {
             damage.push(why.to_string());
             return Ok(Outcome::Damaged);
@@ -83,10 +93,24 @@ fn check(args: &Args, damage: &mut Vec<String>) -> Result<Outcome, Failure> {
             look_through(open, Some(older), damage)
         }
         Err(VaultError::Damaged(first)) => {
-            damage.extend(texts(&survey(&path, &with, first)?));
+            damage.extend(texts(&survey(&path, &with, first)));
             Ok(Outcome::Damaged)
         }
         Err(other) => Err(other.into()),
+    }
+}
+
+/// What is wrong with a file that was changed, as far as it can be read.
+fn as_it_is(args: &Args) -> Result<Vec<String>, Failure> {
+    let found = guarded(|| {
+        let locked = LockedVault::open_as_it_is(&args.common.vault.path()?)?;
+        let with = args.common.vault.way(&locked)?;
+        Ok::<_, Failure>(locked.survey(&with)?)
+    });
+    let damage = found.unwrap_or_else(|structure| Ok(vec![structure]))?;
+    match damage.is_empty() {
+        true => Ok(texts(&[Damage::Structure])),
+        false => Ok(texts(&damage)),
     }
 }
 
@@ -145,16 +169,18 @@ fn well(
 }
 
 /// What else is wrong with a vault that did not unlock for `first`.
-fn survey(path: &Path, with: &Unlock, first: Damage) -> Result<Vec<Damage>, Failure> {
+fn survey(path: &Path, with: &Unlock, first: Damage) -> Vec<Damage> {
     let found = guarded(|| LockedVault::open(path)?.survey(with));
     let mut damage = match found {
-        Ok(found) => found?,
+        Ok(Ok(found)) => found,
+        // It could not even be opened again after the first time.
+        Ok(Err(_)) => Vec::new(),
         Err(structure) => vec![structure],
     };
     if !damage.contains(&first) {
         damage.insert(0, first);
     }
-    Ok(damage)
+    damage
 }
 
 fn texts(damage: &[Damage]) -> Vec<String> {

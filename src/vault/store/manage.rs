@@ -20,6 +20,13 @@ impl Locked {
     /// All that can be read of a damaged vault, and what is wrong with its own rows. The store is
     /// for looking alone: to write it would make good what is not.
     pub(crate) fn survey(self, data_key: &SealingKey) -> Result<(Store, Vec<Damage>), VaultError> {
+        match guarded(|| self.read_rows(data_key)) {
+            Ok(read) => read,
+            Err(structure) => Err(structure.into()),
+        }
+    }
+
+    fn read_rows(self, data_key: &SealingKey) -> Result<(Store, Vec<Damage>), VaultError> {
         let seals = Seals::new(self.format.vault, data_key)?;
         let mut damage = Vec::new();
         let read = self.db.begin_read()?;

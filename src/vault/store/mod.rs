@@ -16,6 +16,7 @@
 
 mod copy;
 mod frozen;
+mod handle;
 mod keys;
 mod ledger;
 mod live;
@@ -29,7 +30,7 @@ mod transaction;
 use std::{path::Path, sync::Arc};
 
 use redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase as _, ReadableTable, StorageBackend,
+    Builder, ReadTransaction, ReadableDatabase as _, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
@@ -37,11 +38,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     VaultError,
     error::{Broken, Damage},
+    file::Backend,
     record::{Address, Identity, Stored},
     seal::{SealingKey, VaultId},
     unlock::Slot,
 };
 pub(crate) use frozen::Frozen;
+use handle::Handle;
 pub use keys::MAX_KEY_NAME_LEN;
 pub(crate) use keys::check_name;
 pub use ledger::KeyNumber;
@@ -87,47 +90,53 @@ struct Format {
 
 /// A vault that was opened and not unlocked.
 pub(crate) struct Locked {
-    db: Database,
+    db: Handle,
     format: Format,
     slots: Vec<Slot>,
 }
 
 impl Locked {
     /// Opens what is on `backend`. `path` is for messages.
-    pub(crate) fn open(backend: impl StorageBackend, path: &Path) -> Result<Self, VaultError> {
-        let not_a_vault = |why: String| VaultError::NotAVault {
-            path: path.to_owned(),
-            why,
-        };
+    pub(crate) fn open(backend: Backend, path: &Path) -> Result<Self, VaultError> {
         if backend.len().is_ok_and(|length| length == 0) {
-            return Err(not_a_vault("the file is empty".to_owned()));
+            return Err(VaultError::NotAVault {
+                path: path.to_owned(),
+                why: "the file is empty".to_owned(),
+            });
         }
-        let db = builder()
-            .create_with_backend(backend)
-            .map_err(|why| match why {
-                redb::DatabaseError::Storage(
-                    why @ (redb::StorageError::Corrupted(_) | redb::StorageError::Unsupported),
-                ) => not_a_vault(why.to_string()),
-                redb::DatabaseError::Storage(redb::StorageError::Io(why))
-                    if matches!(
-                        why.kind(),
-                        std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-                    ) =>
-                {
-                    not_a_vault(why.to_string())
-                }
-                why @ redb::DatabaseError::UpgradeRequired(_) => not_a_vault(why.to_string()),
-                other => other.into(),
-            })?;
+        match builder().create_with_backend(backend) {
+            Ok(db) => Self::read(Handle::new(db), path),
+            Err(why) if is_changed(&why) => Err(VaultError::Changed {
+                path: path.to_owned(),
+                why: why.to_string(),
+            }),
+            Err(why) => Err(why.into()),
+        }
+    }
+
+    /// Opens a file of which [`Self::open`] said that it was changed, to find out what was. redb
+    /// may end the process over it.
+    pub(crate) fn open_as_it_is(backend: Backend, path: &Path) -> Result<Self, VaultError> {
+        let mut builder = builder();
+        builder.set_check_integrity_on_open(false);
+        let db = builder.create_with_backend(backend)?;
+        Self::read(Handle::new(db), path)
+    }
+
+    fn read(db: Handle, path: &Path) -> Result<Self, VaultError> {
+        let not_a_vault = |why: &str| VaultError::NotAVault {
+            path: path.to_owned(),
+            why: why.to_owned(),
+        };
         let read = db.begin_read()?;
         let meta = read.open_table(META).map_err(|why| match why {
             redb::TableError::Storage(why) => why.into(),
-            other => not_a_vault(other.to_string()),
+            other => not_a_vault(&other.to_string()),
         })?;
         let format: Format = match meta.get(FORMAT)? {
             Some(bytes) => ciborium::from_reader(bytes.value())
-                .map_err(|_| not_a_vault("its format cannot be read".to_owned()))?,
-            None => return Err(not_a_vault("it has no format".to_owned())),
+                .map_err(|_| not_a_vault("its format cannot be read"))?,
+            None => return Err(not_a_vault("it has no format")),
         };
         if format.schema > SCHEMA {
             return Err(VaultError::Newer {
@@ -161,9 +170,23 @@ impl Locked {
     }
 }
 
+/// Whether redb says that the file is not what it wrote.
+fn is_changed(why: &redb::DatabaseError) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match why {
+        redb::DatabaseError::UpgradeRequired(_) => true,
+        redb::DatabaseError::Storage(why) => match why {
+            redb::StorageError::Corrupted(_) | redb::StorageError::Unsupported => true,
+            redb::StorageError::Io(why) => matches!(why.kind(), InvalidData | UnexpectedEof),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// A vault that can be read and changed.
 pub struct Store {
-    db: Database,
+    db: Handle,
     seals: Seals,
     vault: VaultId,
     schema: u32,
@@ -182,7 +205,7 @@ impl Store {
     ) -> Result<Self, VaultError> {
         let db = builder().create_with_backend(backend)?;
         let mut store = Self {
-            db,
+            db: Handle::new(db),
             seals: Seals::new(vault, data_key)?,
             vault,
             schema: SCHEMA,

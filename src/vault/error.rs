@@ -169,10 +169,10 @@ impl From<Damage> for VaultError {
 impl From<redb::Error> for VaultError {
     fn from(why: redb::Error) -> Self {
         let what = "the vault's file cannot be used";
-        match why {
-            redb::Error::Io(why) => Self::system(what, super::file::words(&why)),
-            other => Self::system(what, other),
+        if let redb::Error::Io(why) = why {
+            return Self::system(what, super::file::words(&why));
         }
+        Self::system(what, why)
     }
 }
 

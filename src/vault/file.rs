@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
+    ops::Bound,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use directories::ProjectDirs;
-use redb::{StorageBackend, backends::FileBackend};
+use redb::{BackendError, StorageBackend, backends::FileBackend};
 
 use super::VaultError;
 
@@ -55,17 +56,31 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// The system's words for an error, and what to do about the common ones.
 pub(crate) fn words(why: &io::Error) -> String {
-    let advice = match why.kind() {
-        io::ErrorKind::StorageFull => "free some space on the disk",
-        io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            "a limit on the size of files or on your share of the disk is reached: raise it"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "mount the file system so that it can be written",
-        io::ErrorKind::PermissionDenied => "let this user read and write it",
-        io::ErrorKind::NotFound => "put the file back where it was",
-        _ => return why.to_string(),
-    };
-    format!("{why}: {advice}")
+    let advice = [
+        (io::ErrorKind::StorageFull, "free some space on the disk"),
+        (
+            io::ErrorKind::QuotaExceeded,
+            "your share of the disk is used up: free some space",
+        ),
+        (
+            io::ErrorKind::FileTooLarge,
+            "a limit on the size of files is reached: raise it",
+        ),
+        (
+            io::ErrorKind::ReadOnlyFilesystem,
+            "mount the file system so that it can be written",
+        ),
+        (
+            io::ErrorKind::PermissionDenied,
+            "let this user read and write it",
+        ),
+        (io::ErrorKind::NotFound, "put the file back where it was"),
+    ];
+    let found = advice.into_iter().find(|(kind, _)| *kind == why.kind());
+    match found {
+        Some((_, advice)) => format!("{why}: {advice}"),
+        None => why.to_string(),
+    }
 }
 
 fn system(what: &str, path: &Path, why: &io::Error) -> VaultError {
@@ -249,6 +264,34 @@ impl StorageBackend for Backend {
     fn close(&self) -> io::Result<()> {
         self.storage.close()
     }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.storage.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.storage.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.storage.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.storage.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.storage.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.storage.query_lock_range(start, end)
+    }
 }
 
 /// Where a vault's bytes are: a file, or what a test puts in its place.
@@ -355,9 +398,11 @@ fn inode(metadata: &fs::Metadata) -> (u64, u64) {
 impl Medium for Disk {
     fn open(&mut self) -> Result<Backend, VaultError> {
         let opened = OpenOptions::new().read(true).write(true).open(&self.path);
-        let file = opened.map_err(|why| match why.kind() {
-            io::ErrorKind::NotFound => VaultError::NotFound(self.path.clone()),
-            _ => system("cannot open the vault", &self.path, &why),
+        let file = opened.map_err(|why| {
+            if why.kind() == io::ErrorKind::NotFound {
+                return VaultError::NotFound(self.path.clone());
+            }
+            system("cannot open the vault", &self.path, &why)
         })?;
         close_to_others(&file, &self.path)?;
         let noted = self.note_opened(&file);

@@ -350,7 +350,7 @@ async fn size_after_churn(directory: &std::path::Path, template: &Credential) {
                 let put = another(&template, number);
                 let id = match &put[1] {
                     Change::Put(Record::CredentialCounter { id, .. }) => *id,
-                    _ => unreachable!("a counter is the second"),
+                    _ => panic!("a counter is the second"),
                 };
                 vault.commit(ChangeSet::from_iter(put)).await.unwrap();
                 let delete = [Place::Credential(id), Place::CredentialCounter(id)];

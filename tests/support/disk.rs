@@ -370,10 +370,11 @@ impl Medium for DiskMedium {
         let before = self.operate();
         let mut inner = self.disk.lock();
         let lost = before.is_err() && below(&mut inner.rng, 2) == 0;
-        if !lost && let Some(number) = inner.names.remove(FRESH) {
-            if let Some(old) = inner.names.insert(VAULT, number) {
-                inner.files.remove(&old);
-            }
+        if !lost
+            && let Some(number) = inner.names.remove(FRESH)
+            && let Some(old) = inner.names.insert(VAULT, number)
+        {
+            inner.files.remove(&old);
         }
         drop(inner);
         before

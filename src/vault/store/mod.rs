@@ -129,9 +129,11 @@ impl Locked {
             why: why.to_owned(),
         };
         let read = db.begin_read()?;
-        let meta = read.open_table(META).map_err(|why| match why {
-            redb::TableError::Storage(why) => why.into(),
-            other => not_a_vault(&other.to_string()),
+        let meta = read.open_table(META).map_err(|why| {
+            if let redb::TableError::Storage(why) = why {
+                return why.into();
+            }
+            not_a_vault(&why.to_string())
         })?;
         let format: Format = match meta.get(FORMAT)? {
             Some(bytes) => ciborium::from_reader(bytes.value())
@@ -172,16 +174,16 @@ impl Locked {
 
 /// Whether redb says that the file is not what it wrote.
 fn is_changed(why: &redb::DatabaseError) -> bool {
+    use redb::{DatabaseError, StorageError};
     use std::io::ErrorKind::{InvalidData, UnexpectedEof};
-    match why {
-        redb::DatabaseError::UpgradeRequired(_) => true,
-        redb::DatabaseError::Storage(why) => match why {
-            redb::StorageError::Corrupted(_) | redb::StorageError::Unsupported => true,
-            redb::StorageError::Io(why) => matches!(why.kind(), InvalidData | UnexpectedEof),
-            _ => false,
-        },
-        _ => false,
+    if let DatabaseError::Storage(StorageError::Io(why)) = why {
+        return matches!(why.kind(), InvalidData | UnexpectedEof);
     }
+    matches!(
+        why,
+        DatabaseError::UpgradeRequired(_)
+            | DatabaseError::Storage(StorageError::Corrupted(_) | StorageError::Unsupported)
+    )
 }
 
 /// A vault that can be read and changed.

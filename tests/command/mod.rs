@@ -5,6 +5,8 @@ mod ask;
 #[cfg(unix)]
 mod backup;
 #[cfg(unix)]
+mod faults;
+#[cfg(unix)]
 mod home;
 mod idle;
 #[cfg(unix)]

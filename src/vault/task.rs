@@ -33,8 +33,11 @@ const MOST_SETS: usize = 256;
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 /// How long nothing must have been asked before what can wait is done.
 const IDLE: Duration = Duration::from_millis(500);
-/// A file may be twice as long as what is in it, and this much more, in bytes.
-const SPARE: u64 = 768 << 10;
+/// In a quiet moment a file is compacted that is longer than this many times what is in it, and
+/// this many bytes. It may be twice as long only because it has grown: redb doubles it.
+const SPARE: (u64, u64) = (2, 768 << 10);
+/// And between commits one that is longer than this.
+const VERY_SPARSE: (u64, u64) = (4, 2 << 20);
 /// It is compacted again when it has grown by a quarter and this, in bytes.
 const GROWTH: u64 = 256 << 10;
 
@@ -308,7 +311,7 @@ impl Served {
                 }
             }
         }
-        self.compact_if_sparse();
+        self.compact_if_sparse(VERY_SPARSE);
     }
 
     /// Does something with the vault, opening it again first where it has failed. When `Ok` is
@@ -425,32 +428,40 @@ impl Served {
 
     /// Whether something waits for a quiet moment.
     fn has_chores(&self) -> bool {
-        match (&self.condition, &self.anchor) {
-            (Condition::Open(store), Some(anchor)) => anchor.is_behind(store),
-            (Condition::Open(_) | Condition::Fenced { .. }, _) => false,
-        }
+        let Condition::Open(store) = &self.condition else {
+            return false;
+        };
+        let anchor = self.anchor.as_ref();
+        anchor.is_some_and(|anchor| anchor.is_behind(store)) || self.is_sparse(store, SPARE)
     }
 
     fn do_chores(&mut self) {
         if let (Condition::Open(store), Some(anchor)) = (&mut self.condition, &mut self.anchor) {
             anchor.note(store);
         }
+        self.compact_if_sparse(SPARE);
+    }
+
+    /// Whether the file is so much longer than what is in it that compacting is worth its while.
+    fn is_sparse(&self, store: &Store, (times, more): (u64, u64)) -> bool {
+        let (length, live) = (self.medium.length(), store.live_bytes());
+        let last = self.compacted;
+        length > live.saturating_mul(times).saturating_add(more)
+            && last.is_none_or(|last| last.is_worth_more(length, live))
     }
 
     /// Gives back the space that deleted records have left, once there is much of it.
-    fn compact_if_sparse(&mut self) {
+    fn compact_if_sparse(&mut self, limit: (u64, u64)) {
+        let Condition::Open(store) = &self.condition else {
+            return;
+        };
+        if !self.is_sparse(store, limit) {
+            return;
+        }
+        let live = store.live_bytes();
         let Condition::Open(store) = &mut self.condition else {
             return;
         };
-        let (length, live) = (self.medium.length(), store.live_bytes());
-        let sparse = length > live.saturating_mul(2).saturating_add(SPARE);
-        if !sparse
-            || self
-                .compacted
-                .is_some_and(|last| !last.is_worth_more(length, live))
-        {
-            return;
-        }
         match store.compact() {
             Ok(true) => {
                 let length = self.medium.length();

@@ -20,6 +20,7 @@
 )]
 
 mod floor;
+#[allow(dead_code, reason = "each benchmark uses its part")]
 mod host;
 
 use std::time::{Duration, Instant};

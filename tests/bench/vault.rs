@@ -13,10 +13,10 @@
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::wildcard_enum_match_arm,
-    missing_docs,
-    dead_code
+    missing_docs
 )]
 
+#[allow(dead_code, reason = "each benchmark uses its part")]
 mod host;
 
 use std::{
@@ -363,6 +363,7 @@ async fn size_after_churn(directory: &std::path::Path, template: &Credential) {
         ended.unwrap();
     }
     let took = start.elapsed();
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let length = place.length(); // while it is still open
     drop(vault);
     thread.join();

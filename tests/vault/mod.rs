@@ -3,6 +3,7 @@
 mod formats;
 mod raw;
 mod served;
+mod size;
 mod storm;
 mod storm_model;
 mod tamper;

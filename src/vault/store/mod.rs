@@ -55,8 +55,8 @@ pub use snapshot::{KeyLoss, Loss, Passkey, Snapshot};
 /// The schema that this program writes.
 pub(crate) const SCHEMA: u32 = 2;
 
-/// Pages that are kept in memory, in bytes.
-const CACHE_LEN: usize = 8 << 20;
+/// Pages that are kept in memory at most, in bytes. Compacting reads all of them again and again.
+const CACHE_LEN: usize = 64 << 20;
 /// Bus ids 1-1 to 1-10000.
 pub(crate) const MOST_KEYS: u32 = 10_000;
 

@@ -194,7 +194,7 @@ impl KeyState {
         credential.user.name = kept(name);
         credential.user.display_name = kept(display_name);
         let mut set = ChangeSet::default();
-        set.put(Record::Credential(Box::new(credential)));
+        set.put(Record::Credential(credential));
         Some(set)
     }
 

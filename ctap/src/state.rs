@@ -266,7 +266,7 @@ impl KeyState {
                 Record::Master(secret) => master = Some(secret),
                 Record::Counter { ceiling } => counter = resumed(ceiling),
                 Record::Attestation(record) => attestation = Some(record),
-                Record::Credential(credential) => credentials.put(*credential, Counter::default()),
+                Record::Credential(credential) => credentials.put(credential, Counter::default()),
                 Record::CredentialCounter { id, ceiling } => ceilings.push((id, ceiling)),
                 Record::Pin(stored) => pin = Some(stored),
                 Record::PinRetries(left) => pin_retries = left.min(MAX_PIN_RETRIES),
@@ -309,7 +309,7 @@ impl KeyState {
                         last: REGISTRATION_COUNT,
                         ceiling: REGISTRATION_COUNT,
                     });
-                    self.credentials.put(*credential, counter);
+                    self.credentials.put(credential, counter);
                 }
                 Change::Put(Record::Pin(stored)) => self.pin = Some(stored),
                 Change::Put(Record::PinRetries(left)) => self.pin_retries = left,

@@ -180,5 +180,5 @@ pub(crate) fn to_padded_bytes(value: &impl Serialize) -> Option<Zeroizing<Vec<u8
 pub(crate) fn from_padded_bytes<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
     let (length, rest) = bytes.split_first_chunk::<LENGTH_LEN>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    ciborium::from_reader(rest.get(..length)?).ok()
+    cbor4ii::serde::from_slice(rest.get(..length)?).ok()
 }

@@ -46,6 +46,12 @@ impl CredentialId {
     }
 }
 
+impl From<[u8; CREDENTIAL_ID_LEN]> for CredentialId {
+    fn from(bytes: [u8; CREDENTIAL_ID_LEN]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl fmt::Debug for CredentialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

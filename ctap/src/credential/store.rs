@@ -1,29 +1,35 @@
 //! The discoverable credentials of a key in memory, found by RP.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use super::{Credential, CredentialId, RpIdHash};
+use super::{CREDENTIAL_ID_LEN, Credential, CredentialId, RpIdHash};
 use crate::state::Counter;
 
 /// A credential with what changes at each use.
 pub(crate) struct Stored {
-    pub(crate) credential: Credential,
+    pub(crate) credential: Box<Credential>,
     pub(crate) counter: Counter,
+    rp: RpIdHash,
 }
 
 /// All discoverable credentials. A look-up costs the same whatever other RPs have stored.
+///
+/// There may be very many, most of them alone at their RP: nothing large lies in a tree's nodes,
+/// and no RP has a tree of its own.
 #[derive(Default)]
 pub(crate) struct Store {
-    by_rp: BTreeMap<RpIdHash, BTreeMap<CredentialId, Stored>>,
-    /// Where an id is, for changes that name the id alone.
-    rp_of: BTreeMap<CredentialId, RpIdHash>,
+    stored: BTreeMap<CredentialId, Stored>,
+    by_rp: BTreeSet<(RpIdHash, CredentialId)>,
     /// The next credential's [`Credential::sequence`].
     next_sequence: u64,
 }
 
 impl Store {
     pub(crate) fn len(&self) -> usize {
-        self.rp_of.len()
+        self.stored.len()
     }
 
     pub(crate) fn next_sequence(&self) -> u64 {
@@ -31,22 +37,20 @@ impl Store {
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = &CredentialId> {
-        self.rp_of.keys()
+        self.stored.keys()
     }
 
     /// All of them, in no order that means anything.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Stored> {
-        self.by_rp.values().flat_map(BTreeMap::values)
+        self.stored.values()
     }
 
     pub(crate) fn get(&self, rp: &RpIdHash, id: &CredentialId) -> Option<&Stored> {
-        self.by_rp.get(rp)?.get(id)
+        self.stored.get(id).filter(|stored| stored.rp == *rp)
     }
 
     pub(crate) fn counter_mut(&mut self, id: &CredentialId) -> Option<&mut Counter> {
-        let rp = self.rp_of.get(id)?;
-        let stored = self.by_rp.get_mut(rp)?.get_mut(id)?;
-        Some(&mut stored.counter)
+        self.stored.get_mut(id).map(|stored| &mut stored.counter)
     }
 
     /// The RP's credential for the account, if there is one.
@@ -57,12 +61,14 @@ impl Store {
 
     /// The RPs that have credentials.
     pub(crate) fn rps(&self) -> impl Iterator<Item = RpIdHash> {
-        self.by_rp.keys().copied()
+        let mut last = None;
+        let rps = self.by_rp.iter().map(|(rp, _)| *rp);
+        rps.filter(move |rp| last.replace(*rp) != Some(*rp))
     }
 
     /// Whose credential an id is.
     pub(crate) fn rp_of(&self, id: &CredentialId) -> Option<RpIdHash> {
-        self.rp_of.get(id).copied()
+        self.stored.get(id).map(|stored| stored.rp)
     }
 
     /// The RP's credentials, the newest first.
@@ -75,7 +81,9 @@ impl Store {
 
     /// The RP's credentials, in no order that means anything.
     pub(crate) fn of_rp(&self, rp: &RpIdHash) -> impl Iterator<Item = &Stored> {
-        self.by_rp.get(rp).into_iter().flat_map(BTreeMap::values)
+        let id = |byte| CredentialId::from([byte; CREDENTIAL_ID_LEN]);
+        let ids = self.by_rp.range((*rp, id(0))..=(*rp, id(0xff)));
+        ids.filter_map(|(_, id)| self.stored.get(id))
     }
 
     /// A credential whose counter was never set: a key in use has none.
@@ -85,29 +93,25 @@ impl Store {
             .map(|stored| stored.credential.id)
     }
 
-    pub(crate) fn put(&mut self, credential: Credential, counter: Counter) {
+    pub(crate) fn put(&mut self, credential: Box<Credential>, counter: Counter) {
         let rp = RpIdHash::of(&credential.rp_id);
         // A restored record may be at the end of the numbers.
         let next = credential.sequence.saturating_add(1);
         self.next_sequence = self.next_sequence.max(next);
-        self.rp_of.insert(credential.id, rp);
+        let id = credential.id;
+        self.remove(&id);
+        self.by_rp.insert((rp, id));
         let stored = Stored {
             credential,
             counter,
+            rp,
         };
-        let id = stored.credential.id;
-        self.by_rp.entry(rp).or_default().insert(id, stored);
+        self.stored.insert(id, stored);
     }
 
     pub(crate) fn remove(&mut self, id: &CredentialId) {
-        let Some(rp) = self.rp_of.remove(id) else {
-            return;
-        };
-        if let Some(credentials) = self.by_rp.get_mut(&rp) {
-            credentials.remove(id);
-            if credentials.is_empty() {
-                self.by_rp.remove(&rp);
-            }
+        if let Some(stored) = self.stored.remove(id) {
+            self.by_rp.remove(&(stored.rp, *id));
         }
     }
 }

@@ -22,8 +22,10 @@ from fido2.webauthn import PublicKeyCredentialRpEntity
 from webauthn.helpers import structs
 
 from desktop import PIN_STEP, Desktop
+from fido import Credential
 from harness import Failure, check, equal, require
-from pins import PIN, fresh
+from machine import kill_and_return
+from pins import PIN, fresh, private
 
 RP_ID = "localhost"
 PAGE = Path(__file__).parent / "page"
@@ -156,7 +158,15 @@ def passkey(key):
     create_and_get(browser, Resident.REQUIRED, Verification.REQUIRED)
 
 
-def create_and_get(browser, resident_key, user_verification):
+@check("vault: chromium signs in with a passkey after SIGKILL", keys=["stored/1-3"], limit_s=480)
+def stored_passkey(key):
+    fresh(key, PIN)
+    browser = the_browser(headless=False)
+    between = functools.partial(kill_and_return, key)
+    create_and_get(browser, Resident.REQUIRED, Verification.REQUIRED, between)
+
+
+def create_and_get(browser, resident_key, user_verification, between=lambda: None):
     """Both ceremonies, each judged by `webauthn` and by fido2.server."""
     verified = user_verification == Verification.REQUIRED
     user_id = os.urandom(16)
@@ -183,6 +193,8 @@ def create_and_get(browser, resident_key, user_verification):
     second = SecondOpinion(browser.origin, user_verification)
     second.registered(options.challenge, made)
     equal(PIN_STEP in browser.desktop.steps(), verified, "whether create asked for the PIN")
+    private(second.credential_of(user_id))
+    between()
 
     # A passkey is found by the site's name alone.
     listed = [structs.PublicKeyCredentialDescriptor(id=registration.credential_id)]
@@ -228,6 +240,10 @@ class SecondOpinion:
         """Judges the answer to create."""
         data = self.server.register_complete(self._state(challenge), response)
         self.credential = data.credential_data
+
+    def credential_of(self, user_id):
+        """What was registered, for a user."""
+        return Credential(RP_ID, user_id, self.credential.credential_id, None, 0)
 
     def authenticated(self, challenge, response):
         """Judges the answer to get."""

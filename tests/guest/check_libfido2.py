@@ -5,6 +5,10 @@ import os
 import tempfile
 from pathlib import Path
 
+from fido2 import cbor
+from fido2.webauthn import AuthenticatorData
+
+from fido import Credential
 from harness import check, equal, require, run, run_on_terminal
 from pins import PIN, fresh, secret, secret_pin
 
@@ -104,6 +108,8 @@ class Tools:
         self.key, self.rp_id, self.kind, self.pin = key, rp_id, kind, pin
         self.user_id = os.urandom(16)
         self.id = None
+        # Of the last assertion.
+        self.counter = None
         self.flags = ["-r"] if resident else []
         self._folder = tempfile.TemporaryDirectory()  # pylint: disable=consider-using-with
         self.here = Path(self._folder.name)
@@ -155,7 +161,12 @@ class Tools:
         answer[0] = encoded(os.urandom(32))
         self._write("answer", answer)
         run(*verify, expect=1)
+        self.counter = AuthenticatorData(cbor.decode(base64.b64decode(answer[2]))).counter
         return secret("an hmac-secret", base64.b64decode(answer[-1])) if salt else None
+
+    def noted(self):
+        """The credential as python-fido2's checks know one."""
+        return Credential(self.rp_id, self.user_id, base64.b64decode(self.id), None, self.counter)
 
     def _write(self, name, lines):
         (self.here / name).write_text("\n".join(lines) + "\n")

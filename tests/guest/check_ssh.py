@@ -10,6 +10,8 @@ from harness import check, equal, require, run
 from pins import OTHER_PIN, PIN, WRONG_PIN, fresh, retries
 
 FLAG_UP, FLAG_UV = 0x01, 0x04
+# Of resident keys; what stands behind the colon is in the name of a loaded file.
+APPLICATION = "ssh:checks"
 
 
 def sign_and_verify(here, private, public, env=None):
@@ -59,6 +61,35 @@ def asking(here, pin):
     return os.environ | {"SSH_ASKPASS": str(program), "SSH_ASKPASS_REQUIRE": "force"}
 
 
+def make_resident(here, kind, env):
+    """A resident key that wants a PIN, and has signed; its file and its public key."""
+    private = here / "id"
+    wanted = ["-O", "resident", "-O", "verify-required", "-O", f"application={APPLICATION}"]
+    run(
+        *["ssh-keygen", "-q", "-t", f"{kind}-sk", *wanted],
+        *["-N", "", "-C", "tester", "-f", private],
+        env=env,
+    )
+    public = (here / "id.pub").read_text()
+    flags = sign_and_verify(here, private, public, env)
+    equal(flags, FLAG_UP | FLAG_UV, "flags of the signature")
+    return private, public
+
+
+def load_resident(here, kind, env, public):
+    """Loads the key that was made so, on a machine that has nothing else, and signs."""
+    elsewhere = here / "elsewhere"
+    elsewhere.mkdir()
+    run("ssh-keygen", "-K", "-N", "", env=env, cwd=elsewhere)
+    found = sorted(file.name for file in elsewhere.iterdir())
+    stem = f"id_{kind}_sk_rk_checks"
+    equal(found, [stem, f"{stem}.pub"], "files of ssh-keygen -K")
+    loaded = (elsewhere / f"{stem}.pub").read_text()
+    equal(loaded.split()[:2], public.split()[:2], "public key of ssh-keygen -K")
+    flags = sign_and_verify(here, elsewhere / stem, public, env)
+    equal(flags, FLAG_UP | FLAG_UV, "flags of the signature with the loaded key")
+
+
 @check("ssh-keygen -t ed25519-sk, resident, verify-required", keys=["pin/1-9"], kind="ed25519")
 @check("ssh-keygen -t ecdsa-sk, resident, verify-required", keys=["pin/1-9"], kind="ecdsa")
 def resident(key, kind):
@@ -66,28 +97,8 @@ def resident(key, kind):
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
         env = asking(here, PIN)
-        private = here / "id"
-        wanted = ["-O", "resident", "-O", "verify-required", "-O", "application=ssh:checks"]
-        run(
-            *["ssh-keygen", "-q", "-t", f"{kind}-sk", *wanted],
-            *["-N", "", "-C", "tester", "-f", private],
-            env=env,
-        )
-        public = (here / "id.pub").read_text()
-        flags = sign_and_verify(here, private, public, env)
-        equal(flags, FLAG_UP | FLAG_UV, "flags of the signature")
-
-        # On another machine there is nothing but the key.
-        elsewhere = here / "elsewhere"
-        elsewhere.mkdir()
-        run("ssh-keygen", "-K", "-N", "", env=env, cwd=elsewhere)
-        found = sorted(file.name for file in elsewhere.iterdir())
-        stem = f"id_{kind}_sk_rk_checks"
-        equal(found, [stem, f"{stem}.pub"], "files of ssh-keygen -K")
-        loaded = (elsewhere / f"{stem}.pub").read_text()
-        equal(loaded.split()[:2], public.split()[:2], "public key of ssh-keygen -K")
-        flags = sign_and_verify(here, elsewhere / stem, public, env)
-        equal(flags, FLAG_UP | FLAG_UV, "flags of the signature with the loaded key")
+        private, public = make_resident(here, kind, env)
+        load_resident(here, kind, env, public)
 
         sign = ["ssh-keygen", "-Y", "sign", "-f", private, "-n", "file", here / "signers"]
         run(*sign, env=asking(here, WRONG_PIN), expect=1)

@@ -31,6 +31,7 @@ MODULES = (
     "check_manage",
     "check_large_blobs",
     "check_profiles",
+    "check_vault",
     "check_chromium",
     "check_restart",
     "check_secrets",

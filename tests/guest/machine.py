@@ -57,7 +57,7 @@ def ask_host(action, server, text=""):
 
     Actions: `kill` (SIGKILL), `stop` (SIGTERM; says the exit status), `start`,
     `say` (a line of text to the server's stdin); `scan` looks for secrets in
-    what all servers wrote.
+    what all servers wrote, and `scan-vault` for more than these in the vault.
     """
     servers_used.add(server)
     number = f"{next(_numbers):04}"
@@ -208,3 +208,13 @@ def replug(key):
     fresh = attach(key.name)
     key.port, key.busid = fresh.port, fresh.busid
     require(key.node, f"{key.name} has no hidraw node after the replug")
+
+
+def kill_and_return(key):
+    """Kills the key's server, and attaches the key again when it is back."""
+    server = key.name.split("/")[0]
+    ask_host("kill", server)
+    wait_gone(key)
+    ask_host("start", server)
+    again = attach(key.name)
+    key.port, key.busid = again.port, again.busid

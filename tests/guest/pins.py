@@ -1,7 +1,8 @@
 """PINs and what they unlock, for all checks that need user verification.
 
 Whatever no log may show is noted here as it comes to be known: PINs, tokens,
-shared secrets. check_secrets has the host look for all of it.
+shared secrets; and whatever no vault may show beside them: whose the accounts
+are. check_secrets has the host look for all of it.
 """
 
 import functools
@@ -26,6 +27,7 @@ OTHER_PIN = "osprey-93-38"
 WRONG_PIN = "buzzard-555"
 
 SECRETS = SHARED / "secrets"
+PRIVATE = SHARED / "private"
 # A dump that is cut short still shows this much.
 HEAD_BYTES = 12
 
@@ -35,18 +37,36 @@ _used = set()
 
 def secret(what, value):
     """Notes something that no log may show, in every form a log might use."""
+    _note(SECRETS, what, value)
+    return value
+
+
+def private(credential):
+    """Notes what only its owner may learn of an account: logs tell, a vault does not."""
+    _note(PRIVATE, "an RP id", credential.rp_id)
+    _note(PRIVATE, "the hash of an RP id", sha256(credential.rp_id.encode()).digest())
+    _note(PRIVATE, "a user id", credential.user_id)
+    _note(PRIVATE, "a credential id", credential.id)
+
+
+def private_name(name):
+    """The same of a name that an account has."""
+    _note(PRIVATE, "a name", name)
+
+
+def _note(noted, what, value):
+    """Adds a value to a file of what was noted."""
     data = value.encode() if isinstance(value, str) else bytes(value)
-    if data not in _noted:
-        _noted.add(data)
+    if (noted, data) not in _noted:
+        _noted.add((noted, data))
         head = data[:HEAD_BYTES]
         forms = {head.hex(), head.hex(" "), ", ".join(str(byte) for byte in head)}
         if isinstance(value, str):
             forms.add(value)
         if len(head) == HEAD_BYTES:
             forms.add(b64encode(head).decode())
-        with SECRETS.open("a") as file:
+        with noted.open("a") as file:
             file.writelines(f"{what}\t{form}\n" for form in sorted(forms))
-    return value
 
 
 def secret_pin(pin):

@@ -33,7 +33,8 @@ pub enum Event {
     PowerOn,
     /// The host sent a report.
     Report([u8; REPORT_LEN]),
-    /// The host began to wait for a report; before, it waited for none.
+    /// The host began to wait for a report; before, it waited for none, or had been given as many
+    /// as the transport lets through at once.
     ReportWanted,
     /// The host waits for a report no longer: it took back its last wait, as Linux does when the
     /// last program closes the device.
@@ -85,7 +86,7 @@ pub trait Transport: Send {
     /// The attachment is over, which is power-off. Every later call says the same.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Ended>>;
 
-    /// Whether the host waits for a report now.
+    /// Whether the host waits for a report now, and may be given one.
     fn wants_report(&self) -> bool;
 
     /// Queues a report, which leaves with the next [`poll_event`](Self::poll_event). Returns

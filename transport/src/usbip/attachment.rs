@@ -2,7 +2,9 @@
 //!
 //! One read and one write for each turn, straight from `poll_event`: no task, no channel and no
 //! allocation stands between the socket and the key. A timer exists only while the host does
-//! not take its answers.
+//! not take its answers, or takes many reports at once ([`pace`]).
+
+mod pace;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,6 +19,7 @@ use crate::{Ended, Event, Peer, REPORT_LEN, Transport};
 
 use super::exports::Hold;
 use super::session::{Session, Violation};
+use pace::Pace;
 
 /// How long a host may leave answers untaken.
 const STUCK_LIMIT: Duration = Duration::from_secs(10);
@@ -24,6 +27,7 @@ const STUCK_LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Attachment<S> {
     stream: S,
     session: Session,
+    pace: Pace,
     peer: Peer,
     /// Says when the attachment has to end, and why.
     end: oneshot::Receiver<Ended>,
@@ -37,6 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attachment<S> {
     pub(super) fn new(
         stream: S,
         session: Session,
+        interval: Duration,
         peer: Peer,
         end: oneshot::Receiver<Ended>,
         hold: Option<Hold>,
@@ -44,6 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attachment<S> {
         Self {
             stream,
             session,
+            pace: Pace::new(interval),
             peer,
             end,
             stuck: None,
@@ -54,6 +60,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attachment<S> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Ended>> {
         loop {
+            if self.pace.poll_over(cx).is_ready() && self.session.wants_report() {
+                return Poll::Ready(Ok(Event::ReportWanted));
+            }
             match self.session.poll_event() {
                 Ok(Some(event)) => return Poll::Ready(Ok(event)),
                 Ok(None) => {}
@@ -125,11 +134,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Attachment<S> {
     }
 
     fn wants_report(&self) -> bool {
-        self.over.is_none() && self.session.wants_report()
+        self.over.is_none() && self.pace.allows() && self.session.wants_report()
     }
 
     fn send_report(&mut self, report: &[u8; REPORT_LEN]) -> bool {
-        self.over.is_none() && self.session.send_report(report)
+        let sent = self.wants_report() && self.session.send_report(report);
+        if sent {
+            self.pace.sent();
+        }
+        sent
     }
 
     fn peer(&self) -> Peer {

@@ -195,9 +195,11 @@ async fn request(stream: &mut TcpStream) -> Result<Wanted, RequestError> {
 fn hand_over(stream: TcpStream, peer: SocketAddr, lease: Lease, reply: &[u8]) {
     let mut session = Session::new(&lease.identity, lease.record.devid);
     session.greet(reply);
+    let interval = Duration::from_millis(lease.identity.fields().interval_ms.into());
     let attachment = Attachment::new(
         stream,
         session,
+        interval,
         Peer::Tcp(peer),
         lease.ended,
         Some(lease.hold),

@@ -12,6 +12,7 @@ use crate::usb::{Direction, Identity, IdentityFields};
 use crate::usbip::urb::{Basic, Command, DevId, Reply, SeqNum, Status, Submit};
 
 const DEVID: DevId = DevId(0x0001_0001);
+const INTERVAL: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Calls {
@@ -80,7 +81,7 @@ fn rig(capacity: usize) -> Rig {
     let (end, ended) = oneshot::channel();
     let session = Session::new(&identity, DEVID);
     Rig {
-        key: Attachment::new(stream, session, Peer::Memory, ended, None),
+        key: Attachment::new(stream, session, INTERVAL, Peer::Memory, ended, None),
         host,
         end,
         calls,
@@ -355,4 +356,32 @@ async fn answers_before_a_violation_still_leave() {
     ));
     let mut got = [0; 48 + 18];
     rig.host.read_exact(&mut got).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_reports_go_at_the_pace_of_a_bus() {
+    let mut rig = rig(65536);
+    for seqnum in 1..=32 {
+        let asked = submit(seqnum, Direction::In, 1, &[]);
+        rig.host.write_all(&asked).await.unwrap();
+    }
+    assert_eq!(rig.event().await, Ok(Event::PowerOn));
+    assert_eq!(rig.event().await, Ok(Event::ReportWanted));
+    assert!(rig.settles().await);
+    let send_all = |rig: &mut Rig| {
+        let wanted = (0..).take_while(|_| rig.key.wants_report() && rig.key.send_report(&[7; 64]));
+        wanted.count()
+    };
+    assert_eq!(send_all(&mut rig), 16, "at once");
+    assert!(!rig.key.send_report(&[7; 64]), "not before its time");
+    let start = Instant::now();
+    for nth in 1..=4 {
+        assert_eq!(rig.event().await, Ok(Event::ReportWanted));
+        assert_eq!(start.elapsed(), INTERVAL * nth);
+        assert_eq!(send_all(&mut rig), 1);
+    }
+    // A pause, and as many may go at once again as it was long.
+    advance(INTERVAL * 8).await;
+    assert_eq!(rig.event().await, Ok(Event::ReportWanted));
+    assert_eq!(send_all(&mut rig), 8);
 }

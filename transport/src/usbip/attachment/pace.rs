@@ -1,0 +1,63 @@
+//! How fast reports go to the host: a short answer at once, a long one no faster than a bus would
+//! carry it.
+//!
+//! A real bus asks an interrupt endpoint once in bInterval. A USB/IP host asks again as soon as it
+//! has its answer, and what its programs have not read yet it keeps in a queue that drops what
+//! overflows: 63 reports in Linux's hidraw, 32 in Windows unless a program asks for more. The
+//! longest message is 129 reports, and a program that is not run for a few milliseconds would wait
+//! for ever for the ones that were dropped.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How many reports go at once after a pause. It is half of the shortest queue, so that the other
+/// half is time for the program that reads, and most answers are shorter.
+pub(super) const AT_ONCE: u32 = 16;
+
+pub(super) struct Pace {
+    interval: Duration,
+    /// When a bus would have carried all that was sent.
+    carried: Instant,
+    /// Until the next report may be sent.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pace {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            carried: Instant::now(),
+            pause: None,
+        }
+    }
+
+    /// Whether a report may be sent now.
+    pub(super) fn allows(&self) -> bool {
+        self.pause.is_none()
+    }
+
+    /// A report was sent.
+    pub(super) fn sent(&mut self) {
+        let now = Instant::now();
+        self.carried = self.carried.max(now) + self.interval;
+        let ahead = self.carried - now;
+        let most = self.interval * (AT_ONCE - 1);
+        if ahead > most {
+            self.pause = Some(Box::pin(sleep(ahead - most)));
+        }
+    }
+
+    /// Ready once at the end of a pause.
+    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(pause) = &mut self.pause else {
+            return Poll::Pending;
+        };
+        ready!(pause.as_mut().poll(cx));
+        self.pause = None;
+        Poll::Ready(())
+    }
+}

@@ -64,7 +64,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Attachment<S> {
                 return Poll::Ready(Ok(Event::ReportWanted));
             }
             match self.session.poll_event() {
-                Ok(Some(event)) => return Poll::Ready(Ok(event)),
+                Ok(Some(event)) => {
+                    if matches!(event, Event::Report(_)) {
+                        self.pace.heard();
+                    }
+                    return Poll::Ready(Ok(event));
+                }
                 Ok(None) => {}
                 Err(violation) => {
                     // What was answered before may still leave; nothing waits for it.

@@ -1,11 +1,12 @@
-//! How fast reports go to the host: a short answer at once, a long one no faster than a bus would
-//! carry it.
+//! How fast reports go to the host: a short answer at once, the rest of a long one no faster than
+//! a bus would carry it.
 //!
 //! A real bus asks an interrupt endpoint once in bInterval. A USB/IP host asks again as soon as it
 //! has its answer, and what its programs have not read yet it keeps in a queue that drops what
 //! overflows: 63 reports in Linux's hidraw, 32 in Windows unless a program asks for more. The
 //! longest message is 129 reports, and a program that is not run for a few milliseconds would wait
-//! for ever for the ones that were dropped.
+//! for ever for the ones that were dropped. One that sends has read its last answer: request and
+//! answer in turn are not slowed down.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How many reports go at once after a pause. It is half of the shortest queue, so that the other
+/// How many reports go at once after a pause, or after one from the host. It is half of the shortest queue, so that the other
 /// half is time for the program that reads, and most answers are shorter.
 pub(super) const AT_ONCE: u32 = 16;
 
@@ -38,6 +39,12 @@ impl Pace {
     /// Whether a report may be sent now.
     pub(super) fn allows(&self) -> bool {
         self.pause.is_none()
+    }
+
+    /// A report came from the host.
+    pub(super) fn heard(&mut self) {
+        self.carried = Instant::now();
+        self.pause = None;
     }
 
     /// A report was sent.

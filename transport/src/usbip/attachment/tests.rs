@@ -384,4 +384,21 @@ async fn many_reports_go_at_the_pace_of_a_bus() {
     advance(INTERVAL * 8).await;
     assert_eq!(rig.event().await, Ok(Event::ReportWanted));
     assert_eq!(send_all(&mut rig), 8);
+    assert!(!rig.key.send_report(&[7; 64]), "not before its time");
+
+    // Who sends has read its last answer.
+    for seqnum in 33..=64 {
+        let asked = submit(seqnum, Direction::In, 1, &[]);
+        rig.host.write_all(&asked).await.unwrap();
+    }
+    let sent = submit(65, Direction::Out, 1, &[9; 64]);
+    rig.host.write_all(&sent).await.unwrap();
+    let heard = loop {
+        match rig.event().await {
+            Ok(Event::ReportWanted) => {}
+            other => break other,
+        }
+    };
+    assert_eq!(heard, Ok(Event::Report([9; 64])));
+    assert_eq!(send_all(&mut rig), 16, "at once again");
 }

@@ -5,7 +5,7 @@
 use std::{fs, path::Path, process::Command};
 
 use super::{
-    home::{Home, stop},
+    home::{Home, RUN, stop},
     process::{Process, attach, end, listen_of},
 };
 use crate::support::{
@@ -42,17 +42,6 @@ fn assert_all_sign(platform: &mut Platform, channel: Channel, ids: &[Vec<u8>]) {
         assert_eq!(signed.id, *id);
     }
 }
-
-const RUN: [&str; 8] = [
-    "run",
-    "--touch",
-    "auto",
-    "--any-site",
-    "--listen",
-    "127.0.0.1:0",
-    "--format",
-    "json",
-];
 
 /// The binary behind a line of shell, which gets it as "$@".
 fn behind(home: &Home, shell: &str, args: &[&str]) -> Command {

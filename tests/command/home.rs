@@ -13,6 +13,18 @@ use unicode_width::UnicodeWidthStr as _;
 use super::process::{Ended, Process, attach, command, end, listen_of};
 use crate::support::ctaphid::Platform;
 
+/// Serves the vault's keys and approves every touch.
+pub(super) const RUN: [&str; 8] = [
+    "run",
+    "--touch",
+    "auto",
+    "--any-site",
+    "--listen",
+    "127.0.0.1:0",
+    "--format",
+    "json",
+];
+
 /// A directory that is gone with this.
 pub(super) struct Home(PathBuf);
 
@@ -105,16 +117,7 @@ impl Home {
 
     /// Serves the vault's keys and approves every touch.
     pub(super) fn serve(&self) -> (Process, Platform) {
-        let process = Process::spawn(self.command(&[
-            "run",
-            "--touch",
-            "auto",
-            "--any-site",
-            "--listen",
-            "127.0.0.1:0",
-            "--format",
-            "json",
-        ]));
+        let process = Process::spawn(self.command(&RUN));
         let platform = attach(listen_of(&process.event_named("ready")));
         (process, platform)
     }

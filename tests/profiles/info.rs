@@ -398,6 +398,7 @@ const SAID: [(&str, [&str; 4]); 7] = [
 #[test]
 fn get_info_says_all_of_its_profile_and_nothing_else() {
     let joined = |texts: Vec<String>| texts.join(" ");
+    assert_eq!(infos().count(), SAID.len(), "no profile is left out");
     for ((name, info), (expected_name, expected)) in infos().zip(SAID) {
         assert_eq!(name, expected_name);
         let options = info.options.iter();

@@ -3,16 +3,21 @@
 //! Inputs are pushed with `handle_*`, outputs pulled with `poll_*`. After any input, pull until
 //! nothing comes: events first, then reports for as long as the host wants them.
 
+use std::collections::VecDeque;
+
 use rand_core::Rng as _;
 
 use crate::{
     authenticator::{Authenticator, Client},
+    command::Command,
     crypto::Rng,
     event::{CommitFailed, CommitId, Decision, Event, PresenceId},
-    hid::{Hid, Identity, Input, KeepaliveStatus, REPORT_LEN},
+    fault::{AnswerFaults, Fault, FaultId, FaultLayer, FaultRefusal, FaultRule, Plan, WireFilter},
+    hid::{self, Hid, Identity, Input, KeepaliveStatus, MessageKind, REPORT_LEN},
     profile::Profile,
     state::KeyState,
     time::Instant,
+    wire,
 };
 
 /// One security key.
@@ -45,6 +50,12 @@ pub struct Device {
     authenticator: Authenticator,
     rng: Rng,
     wink: bool,
+    /// How many messages the authenticator was given.
+    operations: u64,
+    faults: Plan,
+    wire: WireFilter,
+    /// Faults that were met.
+    met: VecDeque<Event>,
 }
 
 impl Device {
@@ -65,6 +76,10 @@ impl Device {
             authenticator: Authenticator::new(profile, state, for_authenticator),
             rng,
             wink: false,
+            operations: 0,
+            faults: Plan::default(),
+            wire: WireFilter::default(),
+            met: VecDeque::new(),
         }
     }
 
@@ -72,24 +87,37 @@ impl Device {
     /// that is on its way to the vault still applies.
     pub fn handle_power(&mut self, now: Instant, on: bool) {
         self.hid = Hid::new(self.identity, self.rng.next_u32());
+        self.wire.handle_power(on);
         self.authenticator.handle_power(on.then_some(now));
         self.settle(now);
     }
 
     /// The host sent a report.
     pub fn handle_report(&mut self, now: Instant, report: &[u8; REPORT_LEN]) {
+        if self.wire.is_unplugged() {
+            return;
+        }
+        let begins = !self.hid.is_receiving();
         let input = self.hid.handle_report(now, report);
+        if begins && self.hid.is_receiving() {
+            self.meet_unplug(Fault::UnplugBetweenPackets);
+        }
+        self.wire.handle_input(&mut self.hid, input.as_ref());
         self.take(now, input);
     }
 
     /// The host began to wait for reports, or took back its last wait. A touch is not waited for
     /// long when nobody is left to read the answer.
     pub fn handle_reader(&mut self, now: Instant, present: bool) {
+        self.wire.handle_time(now);
         self.hid.handle_reader(now, present);
     }
 
     /// A person or a policy answers [`Event::PresenceNeeded`].
     pub fn handle_decision(&mut self, now: Instant, id: PresenceId, decision: Decision) {
+        if self.wire.ends_touch() {
+            return;
+        }
         self.authenticator.handle_decision(now, id, decision);
         self.settle(now);
     }
@@ -112,10 +140,40 @@ impl Device {
         self.authenticator.handle_restored(state);
     }
 
+    /// What the key remembers, for its owner to look at.
+    pub fn state(&self) -> &KeyState {
+        self.authenticator.state()
+    }
+
+    /// What the key is.
+    pub fn profile(&self) -> &Profile {
+        self.authenticator.profile()
+    }
+
+    /// Arms a fault. Operations that begin from now on may meet it.
+    ///
+    /// # Errors
+    /// The key holds too many, or none would meet this one.
+    pub fn handle_fault(&mut self, rule: FaultRule) -> Result<FaultId, FaultRefusal> {
+        self.faults.arm(rule)
+    }
+
+    /// Takes a fault away. False where it is not armed, or no more.
+    pub fn handle_fault_over(&mut self, id: FaultId) -> bool {
+        self.faults.disarm(id)
+    }
+
+    /// The armed faults, the oldest first.
+    pub fn faults(&self) -> &[(FaultId, FaultRule)] {
+        self.faults.rules()
+    }
+
     /// Does what is due at [`Self::poll_timeout`]; at any other time it does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.wire.handle_timeout(now, &mut self.hid);
         let input = self.hid.handle_timeout(now);
         self.authenticator.handle_timeout(now);
+        self.wire.handle_input(&mut self.hid, input.as_ref());
         self.take(now, input);
     }
 
@@ -124,13 +182,20 @@ impl Device {
         let hid = self.hid.poll_timeout();
         hid.into_iter()
             .chain(self.authenticator.poll_timeout())
+            .chain(self.wire.poll_timeout())
             .min()
     }
 
     /// The next report for the host. To be asked only when the host wants one, so that at most
     /// one keepalive waits and cancelled answers never leave.
+    ///
+    /// An event may come of it where a fault wants that; [`Self::poll_timeout`] is due then.
     pub fn poll_report(&mut self) -> Option<[u8; REPORT_LEN]> {
-        self.hid.poll_report()
+        let report = self.wire.poll_report(&mut self.hid)?;
+        if hid::is_init_answer(&report) {
+            self.meet_unplug(Fault::UnplugAfterInit);
+        }
+        Some(report)
     }
 
     /// The next thing for the driver to see to.
@@ -138,7 +203,21 @@ impl Device {
         if std::mem::take(&mut self.wink) {
             return Some(Event::Wink);
         }
-        self.authenticator.poll_event()
+        let met = self.met.pop_front();
+        met.or_else(|| self.authenticator.poll_event())
+            .or_else(|| self.wire.poll_unplug().then_some(Event::Unplug))
+    }
+
+    /// What happens now is below operations; a fault may want that it was the last.
+    fn meet_unplug(&mut self, fault: Fault) {
+        for (id, fault) in self.faults.meet(None, None, |armed| armed == fault) {
+            self.met.push_back(Event::FaultMet {
+                id,
+                fault,
+                operation: None,
+            });
+            self.wire.unplug();
+        }
     }
 
     fn take(&mut self, now: Instant, input: Option<Input>) {
@@ -148,9 +227,12 @@ impl Device {
                 kind,
                 payload,
             }) => {
+                self.operations += 1;
                 let client = Client(channel.0);
+                let met = self.meet(now, client, kind, &payload);
+                let message = (kind, payload);
                 self.authenticator
-                    .handle_message(now, client, kind, payload);
+                    .handle_faulty_message(now, client, message, met);
             }
             Some(Input::Cancel) => self.authenticator.handle_cancel(),
             Some(Input::Aborted) => self.authenticator.handle_abort(),
@@ -160,13 +242,61 @@ impl Device {
         self.settle(now);
     }
 
+    /// The faults that a message meets. Those of the reports go where the reports pass; those of
+    /// the answer are the caller's to give to the authenticator.
+    fn meet(
+        &mut self,
+        now: Instant,
+        client: Client,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> AnswerFaults {
+        if self.faults.rules().is_empty() {
+            return AnswerFaults::default();
+        }
+        let (message, signs) = match kind {
+            MessageKind::Cbor => (wire::peek(payload), true),
+            MessageKind::Msg => (
+                wire::peek_apdu(payload),
+                self.authenticator.signs_now(now, payload),
+            ),
+        };
+        let hash = if message.command == Command::GetNextAssertion {
+            self.authenticator.enumerated_site(client)
+        } else {
+            message.rp_id_hash
+        };
+        let named = hash.and_then(|hash| self.faults.rp_id_of(&hash).map(str::to_owned));
+        let rp_id = message.rp_id.or(named);
+        let shows = |fault: Fault| fault.shows(signs, !message.unattested);
+        let met = self
+            .faults
+            .meet(Some(message.command), rp_id.as_deref(), shows);
+        let operation = Some(self.operations);
+        let mut in_answer = Vec::new();
+        for (id, fault) in met {
+            self.met.push_back(Event::FaultMet {
+                id,
+                fault,
+                operation,
+            });
+            match fault.info().layer {
+                FaultLayer::Answer => in_answer.push(fault),
+                FaultLayer::Wire => self.wire.arm(now, fault),
+            }
+        }
+        AnswerFaults::new(in_answer)
+    }
+
     /// Brings CTAPHID to where the authenticator is.
     fn settle(&mut self, now: Instant) {
+        self.wire.handle_time(now);
         if let Some(response) = self.authenticator.poll_response() {
-            self.hid.respond(response);
+            self.wire.respond(now, &mut self.hid, response);
             return;
         }
         let status = if self.authenticator.wants_presence() {
+            self.wire.handle_touch_wanted(now);
             KeepaliveStatus::UpNeeded
         } else {
             KeepaliveStatus::Processing

@@ -1,6 +1,11 @@
 //! What the state machine asks of the world, as data.
 
-use crate::{credential::RpIdHash, state::ChangeSet};
+use crate::{
+    credential::RpIdHash,
+    fault::{Fault, FaultId},
+    state::ChangeSet,
+    trace::Trace,
+};
 
 /// Names one request for presence; an answer to one that is over is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +67,17 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitFailed;
 
+/// Why the owner's change of a key did not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminRefusal<E> {
+    /// A change set is on its way to the vault; ask again once it is there.
+    Busy,
+    /// A commit failed, and the key has not been read again yet.
+    Fenced,
+    /// The change itself cannot be.
+    Refused(E),
+}
+
 /// What the driver of a device has to see to.
 #[derive(Debug)]
 pub enum Event {
@@ -88,4 +104,17 @@ pub enum Event {
     },
     /// Show which key this is (CTAPHID_WINK).
     Wink,
+    /// Something that happened on the wire, to be shown or kept.
+    Trace(Trace),
+    /// An operation met an armed fault.
+    FaultMet {
+        /// Which rule's.
+        id: FaultId,
+        /// What goes wrong.
+        fault: Fault,
+        /// The operation, as in [`Trace::Started`]; `None` where it strikes below them.
+        operation: Option<u64>,
+    },
+    /// End this attachment as if the key were pulled out: a fault wants it.
+    Unplug,
 }

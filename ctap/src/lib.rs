@@ -12,6 +12,7 @@
 //! | `authenticator` | decides | packets, byte offsets, CBOR keys |
 //! | `wire`, `u2f` | parse requests, emit responses | state, policy |
 //! | `admin` | views and changes for the owner, shared by `authenticator` | protocols, policy |
+//! | `fault` | says what goes wrong on purpose, and in which operations | who arms it |
 //! | `credential`, `state`, `attestation` | what a key remembers | protocols |
 //! | `pin` | PIN protocols and tokens | when they are asked for |
 //! | `crypto` | algorithms | what they are for |
@@ -22,22 +23,26 @@
 mod admin;
 mod attestation;
 mod authenticator;
+mod command;
 mod credential;
 mod crypto;
 mod device;
 mod event;
+mod fault;
 mod hid;
 mod pin;
 mod profile;
 mod state;
 mod status;
 mod time;
+mod trace;
 mod u2f;
 mod wire;
 
 pub use admin::{Passkey, PinRefusal, PinStatus};
 pub use attestation::Attestation;
 pub use authenticator::{NEXT_ASSERTION_TIMEOUT_MS, PRESENCE_TIMEOUT_MS, RESET_WINDOW_MS};
+pub use command::Command;
 pub use credential::{
     Algorithm, CREDENTIAL_ID_LEN, CredProtect, CredRandom, Credential, CredentialId,
     MAX_USER_ID_LEN, RpIdHash, User,
@@ -45,7 +50,10 @@ pub use credential::{
 pub use crypto::{KeyBytes, Rng, Secret};
 pub use device::Device;
 pub use event::{
-    CommitFailed, CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn,
+    AdminRefusal, CommitFailed, CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn,
+};
+pub use fault::{
+    Fault, FaultId, FaultInfo, FaultLayer, FaultRefusal, FaultRule, NoSuchFault, Parameter,
 };
 pub use hid::{
     ChannelId, KEEPALIVE_INTERVAL_MS, MAX_MESSAGE_LEN, READER_GONE_MS, READER_LEFT_MS, REPORT_LEN,
@@ -59,3 +67,4 @@ pub use profile::{Extension, Profile, Version, Violation};
 pub use state::{COUNTER_LEASE, Change, ChangeSet, Config, KeyState, LoadError, Place, Record};
 pub use status::Status;
 pub use time::Instant;
+pub use trace::{Detail, DetailValue, Touched, Trace};

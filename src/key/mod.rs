@@ -182,6 +182,7 @@ impl Key {
                     self.poll_commit_once();
                 }
                 Event::Wink => self.seat.wink(),
+                Event::Trace(_) | Event::FaultMet { .. } | Event::Unplug => {}
             }
         }
     }

@@ -22,13 +22,13 @@ pub(crate) struct AuthData {
     pub(crate) counter: u32,
     pub(crate) aaguid: Option<Vec<u8>>,
     /// The credential's id and key.
-    pub(super) attested: Option<(Vec<u8>, PublicKey)>,
+    pub(crate) attested: Option<(Vec<u8>, PublicKey)>,
     /// Their map; null where there is none.
     pub(crate) extensions: Value,
 }
 
 impl AuthData {
-    pub(super) fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let flags = bytes[32];
         assert_eq!(flags & 0x22, 0, "reserved flags of {flags:#04x}");
         let is_set = |flag| flags & flag != 0;

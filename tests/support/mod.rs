@@ -9,6 +9,7 @@ pub(crate) mod cose;
 pub(crate) mod ctap2;
 pub(crate) mod ctaphid;
 pub(crate) mod disk;
+pub(crate) mod faulty;
 pub(crate) mod host;
 pub(crate) mod large_blobs;
 pub(crate) mod manage;

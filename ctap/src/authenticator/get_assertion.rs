@@ -5,11 +5,12 @@ use crate::{
     credential::{CredProtect, CredRandom, CredentialId, Derived, RpIdHash},
     crypto::PrivateKey,
     event::{Operation, Prompt},
+    fault::Fault,
     pin::Permissions,
     status::Status,
     time::Instant,
     wire::{
-        AuthData, Flags,
+        AuthData, Flags, Flipped,
         extension::Outputs,
         get_assertion::{Request, Response},
     },
@@ -42,6 +43,12 @@ pub(super) struct Enumeration {
     /// What is left, the next one last.
     remaining: Vec<CredentialId>,
     deadline: Instant,
+}
+
+impl Enumeration {
+    pub(super) fn rp_id_hash(&self) -> RpIdHash {
+        self.context.rp_id_hash
+    }
 }
 
 impl Authenticator {
@@ -282,25 +289,27 @@ impl Authenticator {
         let rp = &context.rp_id_hash;
         let uv = context.flags.user_verified;
         let extensions = self.get_outputs(rp, found, &context.wanted, uv)?;
-        let auth_data = AuthData {
+        let sign_count = self.faults.next_count(found.id(), sign_count);
+        let auth_data = self.emit_auth_data(AuthData {
             rp_id_hash: rp,
             flags: context.flags,
             sign_count,
             attested: None,
             extensions: &extensions,
-        }
-        .emit();
+        });
         let signature = self.sign_with(rp, found, &[&auth_data, &context.client_data_hash])?;
+        let faults = &self.faults.met;
         let stored = match found {
             Found::Stored(id) => self.state.credentials.get(rp, id),
             Found::Derived(..) => None,
         };
+        let user = stored.map(|stored| faults.user(&stored.credential.user));
         let large_blob_key = stored.and_then(|stored| stored.credential.large_blob_key.as_ref());
         Ok(Response {
-            id: found.id(),
+            id: (!faults.has(Fault::MissingCredential)).then(|| found.id()),
             auth_data,
-            signature,
-            user: stored.map(|stored| &stored.credential.user),
+            signature: faults.signature(signature),
+            user: user.as_deref(),
             user_names: context.user_names,
             number_of_credentials,
             large_blob_key: large_blob_key.filter(|_| context.wanted.large_blob_key),
@@ -315,6 +324,7 @@ impl Authenticator {
             user_verified: uv,
             backup_eligible: self.profile.backup_eligible,
             backup_state: self.profile.backup_state,
+            flipped: Flipped::default(),
         }
     }
 

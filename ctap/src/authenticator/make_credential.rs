@@ -8,13 +8,14 @@ use crate::{
     },
     crypto::{KeyBytes, PrivateKey, Secret},
     event::{Operation, Prompt},
+    fault::Fault,
     pin::Permissions,
     state::{COUNTER_LEASE, ChangeSet, Place, REGISTRATION_COUNT, Record},
     status::Status,
     time::Instant,
     wire::{
         Attested, AuthData,
-        make_credential::{Request, Response, Statement},
+        make_credential::{Request, Response, Statement, prefers_none},
     },
 };
 
@@ -220,7 +221,8 @@ impl Authenticator {
             &new.cred_random,
             checked.uv,
         )?;
-        let auth_data = AuthData {
+        self.faults.registered(&new.id, new.sign_count);
+        let auth_data = self.emit_auth_data(AuthData {
             rp_id_hash: &RpIdHash::of(&request.rp.id),
             flags: self.flags(true, checked.uv),
             sign_count: new.sign_count,
@@ -231,18 +233,11 @@ impl Authenticator {
                 public_key: &new.private_key.public_key(),
             }),
             extensions: &extensions,
-        }
-        .emit();
-        let mut formats = request.attestation_formats_preference.iter();
-        let first = formats.find(|format| ["none", "packed"].contains(&format.as_str()));
-        let statement = if first.is_some_and(|format| format == "none") {
+        });
+        let statement = if prefers_none(&request.attestation_formats_preference) {
             Statement::None
         } else {
-            let signed: [&[u8]; 2] = [&auth_data, &request.client_data_hash];
-            Statement::PackedSelf {
-                algorithm: new.algorithm.cose(),
-                signature: new.private_key.sign(&signed),
-            }
+            self.statement(new, &[&auth_data, &request.client_data_hash])?
         };
         Ok(Response {
             auth_data,
@@ -250,6 +245,25 @@ impl Authenticator {
             large_blob_key: new.large_blob_key.clone(),
         }
         .emit())
+    }
+
+    fn statement(&mut self, new: &NewCredential, signed: &[&[u8]]) -> Result<Statement, Status> {
+        if self.faults.met.has(Fault::AttestationMissing) {
+            return Ok(Statement::None);
+        }
+        // AttestationSelf has nothing to change in a key whose attestation is of that type.
+        let (algorithm, signature, x5c) = match self.flawed_attestation()? {
+            Some(flawed) => {
+                let signature = flawed.leaf.sign(signed).ok_or(Status::Other)?;
+                (Algorithm::Es256, signature, flawed.x5c())
+            }
+            None => (new.algorithm, new.private_key.sign(signed), Vec::new()),
+        };
+        Ok(Statement::Packed {
+            algorithm: algorithm.cose(),
+            signature: self.faults.met.signature(signature),
+            x5c,
+        })
     }
 }
 

@@ -8,6 +8,7 @@ mod client_pin;
 mod config;
 mod credential_management;
 mod extension;
+mod faults;
 mod get_assertion;
 mod large_blobs;
 mod make_credential;
@@ -141,6 +142,7 @@ pub(crate) struct Authenticator {
     stateful: Option<(Client, Stateful)>,
     pin: PinState,
     latch: Latch,
+    faults: faults::Faults,
     /// A commit failed: nothing is decided on a state that may not be what is stored.
     fenced: bool,
     last_id: u64,
@@ -161,11 +163,20 @@ impl Authenticator {
             deferred: None,
             stateful: None,
             latch: Latch::default(),
+            faults: faults::Faults::default(),
             fenced: false,
             last_id: 0,
             events: VecDeque::new(),
             response: None,
         }
+    }
+
+    pub(crate) fn state(&self) -> &KeyState {
+        &self.state
+    }
+
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// Power comes (`Some`, now) or goes. What is on its way to the vault goes on.
@@ -447,7 +458,7 @@ impl Authenticator {
     }
 
     pub(crate) fn poll_response(&mut self) -> Option<Vec<u8>> {
-        self.response.take()
+        self.response.take().map(|response| self.damaged(response))
     }
 
     /// A counter's next value, or the lease to make durable before there is one.

@@ -67,6 +67,14 @@ impl Latch {
         }
     }
 
+    /// Whether [`Self::poll`] would say so of the request.
+    pub(super) fn is_approved(&self, now: Instant, request: &[u8; 32]) -> bool {
+        self.0.as_ref().is_some_and(|latched| {
+            let approved = matches!(latched.answer, Some((_, Decision::Approved)));
+            approved && now < latched.end() && latched.request == *request
+        })
+    }
+
     pub(super) fn arm(&mut self, now: Instant, id: PresenceId, request: [u8; 32]) {
         self.0 = Some(Latched {
             id,

@@ -5,6 +5,7 @@ use crate::{
     credential::{Algorithm, CredProtect, Origin, RpIdHash},
     crypto::sha256,
     event::{Operation, Prompt},
+    fault::Fault,
     time::Instant,
     u2f::{
         Authenticate, Authentication, Control, Register, Registration, Request, StatusWord,
@@ -35,6 +36,20 @@ impl Authenticator {
                 }
             }
             Request::Authenticate(request) => self.start_authenticate(now, apdu, request),
+        }
+    }
+
+    /// Whether this APDU is answered with more than a request to ask again, as far as a touch
+    /// decides: a poll shows no fault of what is signed.
+    pub(crate) fn signs_now(&self, now: Instant, apdu: &[u8]) -> bool {
+        match Request::parse(apdu) {
+            Ok(Request::Register(_)) => self.latch.is_approved(now, &sha256(&[apdu])),
+            Ok(Request::Authenticate(request)) => match request.control {
+                Control::CheckOnly => false,
+                Control::DontEnforceUserPresence => true,
+                Control::EnforceUserPresence => self.latch.is_approved(now, &sha256(&[apdu])),
+            },
+            Ok(Request::Version) | Err(_) => false,
         }
     }
 
@@ -112,7 +127,11 @@ impl Authenticator {
         let Some(public_key) = private_key.public_key().to_sec1() else {
             return Step::Respond(StatusWord::Unknown.emit());
         };
-        let attestation = &self.state.attestation;
+        let Ok(flawed) = self.flawed_attestation() else {
+            return Step::Respond(StatusWord::Unknown.emit());
+        };
+        let flawed = flawed.as_ref().map(|flawed| &flawed.leaf);
+        let attestation = flawed.unwrap_or(&self.state.attestation);
         let signature = attestation.sign(&[
             &[0],
             &application.0,
@@ -127,7 +146,7 @@ impl Authenticator {
             public_key: &public_key,
             key_handle: id.as_bytes(),
             certificate: attestation.certificate(),
-            signature: &signature,
+            signature: &self.faults.met.signature(signature),
         };
         Step::Respond(registration.emit())
     }
@@ -145,7 +164,9 @@ impl Authenticator {
                 return step.unwrap_or_else(|_| Step::Respond(StatusWord::Unknown.emit()));
             }
         };
-        let user_present = request.control == Control::EnforceUserPresence;
+        let counter = self.faults.next_count(found.id(), counter);
+        let flipped = self.faults.met.has(Fault::FlipUserPresent);
+        let user_present = (request.control == Control::EnforceUserPresence) ^ flipped;
         let signed = [
             application.0.as_slice(),
             &[u8::from(user_present)],
@@ -156,7 +177,7 @@ impl Authenticator {
             Ok(signature) => Authentication {
                 user_present,
                 counter,
-                signature: &signature,
+                signature: &self.faults.met.signature(signature),
             }
             .emit(),
             Err(_) => StatusWord::Unknown.emit(),

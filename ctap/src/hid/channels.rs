@@ -36,6 +36,12 @@ impl Channels {
         ChannelId(u32::try_from(number).unwrap_or_default() + 1)
     }
 
+    /// The id before the first: handed out last of all.
+    pub(super) fn unused(&self) -> ChannelId {
+        let before = self.first.checked_sub(1).unwrap_or(ALLOCATABLE - 1);
+        ChannelId(before + 1)
+    }
+
     /// Whether `channel` was handed out.
     pub(super) fn contains(&self, channel: ChannelId) -> bool {
         let Some(number) = channel.0.checked_sub(1).filter(|n| *n < ALLOCATABLE) else {
@@ -62,6 +68,8 @@ mod tests {
         for id in ids {
             assert!(channels.contains(ChannelId(id)));
         }
+        assert_eq!(channels.unused(), ChannelId(0xffff_fffc));
+        assert_eq!(Channels::new(0).unused(), ChannelId(0xffff_fffe));
         for id in [3, 0xffff_fffc, 0, 0xffff_ffff] {
             assert!(!channels.contains(ChannelId(id)), "{id:#x}");
         }

@@ -6,6 +6,7 @@
 //! Deliberately absent: CTAP2 statuses, CBOR, and who answers.
 
 mod channels;
+mod faulty;
 mod packet;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,10 @@ use std::collections::VecDeque;
 
 use crate::time::Instant;
 use channels::Channels;
+pub(crate) use faulty::{
+    announces_touch, continuation_beside, is_init_answer, is_keepalive, keepalive_beside,
+    last_byte, set_channel, skip_sequence,
+};
 pub use packet::{ChannelId, MAX_MESSAGE_LEN, REPORT_LEN};
 use packet::{Outgoing, Packet, command};
 
@@ -117,6 +122,8 @@ enum Transaction {
         unread_since: Option<Instant>,
         /// Since when the reader is gone, if it said so.
         left_at: Option<Instant>,
+        /// The answer is kept back though the command is done: a fault wants it.
+        held: bool,
     },
     /// The response has packets left.
     Responding {
@@ -381,6 +388,7 @@ impl Hid {
             next_keepalive: now.after_ms(KEEPALIVE_INTERVAL_MS),
             unread_since: None,
             left_at: None,
+            held: false,
         };
         Some(Input::Message {
             channel,
@@ -416,11 +424,16 @@ impl Hid {
 
     /// The next report for the host; ask only when the host wants one.
     pub(crate) fn poll_report(&mut self) -> Option<[u8; REPORT_LEN]> {
-        let front = self.out.front_mut()?;
-        let report = front.poll_packet();
-        let (done, channel, command) = (front.is_done(), front.channel(), front.command());
+        self.poll_message(0)
+    }
+
+    /// The next report of a queued message.
+    fn poll_message(&mut self, at: usize) -> Option<[u8; REPORT_LEN]> {
+        let out = self.out.get_mut(at)?;
+        let report = out.poll_packet();
+        let (done, channel, command) = (out.is_done(), out.channel(), out.command());
         if done {
-            self.out.pop_front();
+            self.out.remove(at);
         }
         match &mut self.transaction {
             Transaction::Processing { unread_since, .. } if command == command::KEEPALIVE => {

@@ -1,5 +1,7 @@
 //! CTAPHID packets in 64-byte reports (CTAP 2.1 §11.2.4).
 
+use std::collections::VecDeque;
+
 /// Length of every report, both ways, in bytes.
 pub const REPORT_LEN: usize = 64;
 /// Data bytes in an initialization packet.
@@ -84,6 +86,8 @@ pub(super) struct Outgoing {
     sent: usize,
     /// Number of the next continuation packet; `None` before the initialization packet.
     next_sequence: Option<u8>,
+    /// What leaves in place of the payload's packets.
+    altered: Option<VecDeque<[u8; REPORT_LEN]>>,
 }
 
 impl Outgoing {
@@ -96,7 +100,18 @@ impl Outgoing {
             payload,
             sent: 0,
             next_sequence: None,
+            altered: None,
         }
+    }
+
+    /// Has `alter` make other reports of what is left; there may be none then.
+    pub(super) fn alter(&mut self, alter: impl FnOnce(&mut Vec<[u8; REPORT_LEN]>)) {
+        let mut reports = Vec::new();
+        while !self.is_done() {
+            reports.push(self.poll_packet());
+        }
+        alter(&mut reports);
+        self.altered = Some(reports.into());
     }
 
     pub(super) fn channel(&self) -> ChannelId {
@@ -114,11 +129,17 @@ impl Outgoing {
 
     /// True when the last packet has left.
     pub(super) fn is_done(&self) -> bool {
+        if let Some(altered) = &self.altered {
+            return altered.is_empty();
+        }
         !self.is_untouched() && self.sent >= self.payload.len()
     }
 
     /// The next packet, padded with zeros to a full report.
     pub(super) fn poll_packet(&mut self) -> [u8; REPORT_LEN] {
+        if let Some(altered) = self.altered.as_mut().and_then(VecDeque::pop_front) {
+            return altered;
+        }
         let mut report = [0; REPORT_LEN];
         let [c0, c1, c2, c3] = self.channel.0.to_be_bytes();
         let (header, header_len) = match self.next_sequence {

@@ -71,13 +71,13 @@ impl Hid {
             }
             Transaction::Processing {
                 channel,
-                kind: MessageKind::Cbor,
+                kind,
                 next_keepalive,
                 unread_since,
                 ..
             } => {
                 let (channel, unread) = (*channel, unread_since.is_some());
-                let keepalive_due = !unread && now >= *next_keepalive;
+                let keepalive_due = *kind == MessageKind::Cbor && !unread && now >= *next_keepalive;
                 if self.reader_deadline().is_some_and(|gone| now >= gone) {
                     return self.abort(channel);
                 }
@@ -85,10 +85,7 @@ impl Hid {
                     self.queue_keepalive(now);
                 }
             }
-            Transaction::Receiving { .. }
-            | Transaction::Processing { .. }
-            | Transaction::Idle
-            | Transaction::Responding { .. } => {}
+            Transaction::Receiving { .. } | Transaction::Idle | Transaction::Responding { .. } => {}
         }
         None
     }
@@ -98,32 +95,29 @@ impl Hid {
         match &self.transaction {
             Transaction::Receiving { deadline, .. } => Some(*deadline),
             Transaction::Processing {
-                kind: MessageKind::Cbor,
+                kind,
                 next_keepalive,
                 unread_since,
                 ..
             } => {
-                let keepalive = unread_since.is_none().then_some(*next_keepalive);
+                let wanted = *kind == MessageKind::Cbor && unread_since.is_none();
+                let keepalive = wanted.then_some(*next_keepalive);
                 keepalive.into_iter().chain(self.reader_deadline()).min()
             }
-            Transaction::Processing {
-                kind: MessageKind::Msg,
-                ..
-            }
-            | Transaction::Idle
-            | Transaction::Responding { .. } => None,
+            Transaction::Idle | Transaction::Responding { .. } => None,
         }
     }
 
-    /// When a touch is given up for want of a reader.
+    /// When a touch, or an answer that is kept back, is given up for want of a reader.
     fn reader_deadline(&self) -> Option<Instant> {
         match &self.transaction {
             Transaction::Processing {
-                status: KeepaliveStatus::UpNeeded,
+                status,
+                held,
                 unread_since,
                 left_at,
                 ..
-            } => {
+            } if *held || *status == KeepaliveStatus::UpNeeded => {
                 let unread = unread_since.map(|since| since.after_ms(READER_GONE_MS));
                 let left = left_at.map(|at| at.after_ms(READER_LEFT_MS));
                 unread.into_iter().chain(left).min()

@@ -19,6 +19,17 @@ pub(crate) struct Flags {
     pub(crate) backup_eligible: bool,
     /// BS: it has been.
     pub(crate) backup_state: bool,
+    /// What a fault sends the other way round.
+    pub(crate) flipped: Flipped,
+}
+
+/// Flags whose value is not the true one: a fault wants it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flipped {
+    pub(crate) user_present: bool,
+    pub(crate) user_verified: bool,
+    pub(crate) attested: bool,
+    pub(crate) extensions: bool,
 }
 
 impl Flags {
@@ -30,13 +41,14 @@ impl Flags {
     const ED: u8 = 0x80;
 
     fn emit(self, attested: bool, extensions: bool) -> u8 {
+        let flipped = self.flipped;
         [
-            (self.user_present, Self::UP),
-            (self.user_verified, Self::UV),
+            (self.user_present ^ flipped.user_present, Self::UP),
+            (self.user_verified ^ flipped.user_verified, Self::UV),
             (self.backup_eligible, Self::BE),
             (self.backup_state, Self::BS),
-            (attested, Self::AT),
-            (extensions, Self::ED),
+            (attested ^ flipped.attested, Self::AT),
+            (extensions ^ flipped.extensions, Self::ED),
         ]
         .into_iter()
         .filter(|(set, _)| *set)

@@ -46,7 +46,8 @@ impl Request {
 
 /// What the platform gets.
 pub(crate) struct Response<'a> {
-    pub(crate) id: &'a CredentialId,
+    /// Absent only where a fault leaves it out.
+    pub(crate) id: Option<&'a CredentialId>,
     pub(crate) auth_data: Vec<u8>,
     pub(crate) signature: Vec<u8>,
     /// The account of a discoverable credential.
@@ -62,15 +63,18 @@ pub(crate) struct Response<'a> {
 
 impl Response<'_> {
     pub(crate) fn emit(self) -> Vec<u8> {
-        let descriptor = cbor::text_map([
-            ("id", Value::Bytes(self.id.as_bytes().to_vec())),
-            ("type", Value::from(PUBLIC_KEY)),
-        ]);
-        let mut members = vec![
-            (Value::from(0x01), descriptor),
+        let mut members = Vec::new();
+        if let Some(id) = self.id {
+            let descriptor = cbor::text_map([
+                ("id", Value::Bytes(id.as_bytes().to_vec())),
+                ("type", Value::from(PUBLIC_KEY)),
+            ]);
+            members.push((Value::from(0x01), descriptor));
+        }
+        members.extend([
             (Value::from(0x02), Value::Bytes(self.auth_data)),
             (Value::from(0x03), Value::Bytes(self.signature)),
-        ];
+        ]);
         if let Some(user) = self.user {
             members.push((Value::from(0x04), user_value(user, self.user_names)));
         }

@@ -57,7 +57,14 @@ impl Request {
     }
 }
 
-fn rp(value: Value) -> Result<Rp, Status> {
+/// Whether formats, the platform's favourite first, ask for no attestation (CTAP 2.2 §6.1.2).
+pub(crate) fn prefers_none(formats: &[String]) -> bool {
+    let mut formats = formats.iter();
+    let first = formats.find(|format| ["none", "packed"].contains(&format.as_str()));
+    first.is_some_and(|format| format == "none")
+}
+
+pub(super) fn rp(value: Value) -> Result<Rp, Status> {
     let mut members = cbor::Members::from_value(value)?;
     Ok(Rp {
         id: members.required("id", cbor::text)?,
@@ -80,8 +87,15 @@ fn algorithms(value: Value) -> Result<Vec<i64>, Status> {
 pub(crate) enum Statement {
     /// §8.7.
     None,
-    /// §8.2, self attestation: the credential's own key signs.
-    PackedSelf { algorithm: i32, signature: Vec<u8> },
+    /// §8.2.
+    Packed {
+        /// Of the key that signs, by COSE's number.
+        algorithm: i32,
+        signature: Vec<u8>,
+        /// The certificate of that key and those behind it, DER; none in self attestation, where
+        /// the credential's own key signs.
+        x5c: Vec<Vec<u8>>,
+    },
 }
 
 /// What the platform gets.
@@ -96,16 +110,21 @@ impl Response {
     pub(crate) fn emit(self) -> Vec<u8> {
         let (format, statement) = match self.statement {
             Statement::None => ("none", Value::Map(Vec::new())),
-            Statement::PackedSelf {
+            Statement::Packed {
                 algorithm,
                 signature,
-            } => (
-                "packed",
-                cbor::text_map([
+                x5c,
+            } => {
+                let mut statement = vec![
                     ("alg", Value::from(algorithm)),
                     ("sig", Value::Bytes(signature)),
-                ]),
-            ),
+                ];
+                if !x5c.is_empty() {
+                    let x5c = x5c.into_iter().map(Value::Bytes);
+                    statement.push(("x5c", Value::Array(x5c.collect())));
+                }
+                ("packed", cbor::sorted_text_map(statement))
+            }
         };
         let mut members = vec![
             (Value::from(0x01), Value::from(format)),

@@ -8,11 +8,13 @@ mod cbor;
 pub(crate) mod client_pin;
 pub(crate) mod config;
 pub(crate) mod credential_management;
+pub(crate) mod damage;
 pub(crate) mod extension;
 pub(crate) mod get_assertion;
 pub(crate) mod get_info;
 pub(crate) mod large_blobs;
 pub(crate) mod make_credential;
+mod peek;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,8 @@ mod tests;
 use ciborium::Value;
 
 use crate::{credential::User, status::Status};
-pub(crate) use auth_data::{Attested, AuthData, Flags, emit_cose_key};
+pub(crate) use auth_data::{Attested, AuthData, Flags, Flipped, emit_cose_key};
+pub(crate) use peek::{peek, peek_apdu};
 
 /// Type of every credential (WebAuthn §5.8.2).
 const PUBLIC_KEY: &str = "public-key";

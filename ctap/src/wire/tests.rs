@@ -208,9 +208,15 @@ fn responses_are_canonical() {
     assert_eq!(strict::check(&info.emit()), Ok(()));
     for statement in [
         Statement::None,
-        Statement::PackedSelf {
+        Statement::Packed {
             algorithm: -7,
             signature: vec![0; 70],
+            x5c: Vec::new(),
+        },
+        Statement::Packed {
+            algorithm: -7,
+            signature: vec![0; 70],
+            x5c: vec![vec![0x30; 400], vec![0x30; 300]],
         },
     ] {
         let response = Response {
@@ -250,7 +256,7 @@ fn authenticator_data_has_its_fields_in_their_places() {
         panic!("a P-256 key has two coordinates");
     };
     let id = CredentialId::from_slice(&[9; 64]).unwrap();
-    let auth_data = AuthData {
+    let mut auth_data = AuthData {
         rp_id_hash: &RpIdHash([5; 32]),
         flags: Flags {
             user_present: true,
@@ -268,6 +274,23 @@ fn authenticator_data_has_its_fields_in_their_places() {
     let bytes = auth_data.emit();
     assert_eq!(bytes[..32], [5; 32]);
     assert_eq!(bytes[32..37], [0x41, 1, 2, 3, 4]);
+    for (flipped, flags) in [
+        ((true, false, false, false), 0x40),
+        ((false, true, false, false), 0x45),
+        ((false, false, true, false), 0x01),
+        ((false, false, false, true), 0xc1),
+    ] {
+        let (user_present, user_verified, attested, extensions) = flipped;
+        auth_data.flags.flipped = Flipped {
+            user_present,
+            user_verified,
+            attested,
+            extensions,
+        };
+        let mut expected = bytes.clone();
+        expected[32] = flags;
+        assert_eq!(auth_data.emit(), expected, "that flag alone");
+    }
     assert_eq!(bytes[37..53], [6; 16]);
     assert_eq!(bytes[53..55], [0, 64]);
     assert_eq!(bytes[55..119], [9; 64]);

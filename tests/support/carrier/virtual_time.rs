@@ -14,7 +14,10 @@ use roamkey::{
     profile::Profile,
     vault::{KeyVault, Pending, VaultError},
 };
-use roamkey_ctap::{CommitFailed, CommitId, Device, Event, Instant, KeyState, Rng};
+use roamkey_ctap::{
+    CommitFailed, CommitId, Device, Event, Fault, FaultId, FaultRefusal, FaultRule, Instant,
+    KeyState, Rng,
+};
 use roamkey_transport::{
     Event as HostEvent,
     usb::Identity,
@@ -46,8 +49,11 @@ struct Station {
     vaulting: Vaulting,
     seat: Seat,
     winks: usize,
+    met: Vec<(FaultId, Fault)>,
     /// Every byte that the host was sent.
     sent: Vec<u8>,
+    /// What a key that was unplugged had sent before, and its host has not read.
+    rest: Vec<u8>,
 }
 
 /// Keys and the time that they share. Clones are handles to the same ones.
@@ -83,7 +89,9 @@ impl World {
                 vaulting: Vaulting::Nothing,
                 seat: broker.seat(&format!("1-{}", index + 1)),
                 winks: 0,
+                met: Vec::new(),
                 sent: Vec::new(),
+                rest: Vec::new(),
             }
         });
         let stations = stations.collect();
@@ -99,6 +107,7 @@ impl World {
         }
         let port = u16::try_from(index + 1).expect("few keys");
         let devid = DevId::new(1, port);
+        station.rest.clear();
         station.session = Some(Session::new(&station.identity, devid));
         Ok(Box::new(VirtualLink {
             world: self.clone(),
@@ -133,6 +142,39 @@ impl World {
     /// Every byte that the key's hosts were sent so far.
     pub(crate) fn sent(&self, index: usize) -> Vec<u8> {
         self.0.borrow().stations[index].sent.clone()
+    }
+
+    /// Arms a fault of a key.
+    pub(crate) fn arm(&self, index: usize, rule: FaultRule) -> FaultId {
+        self.try_arm(index, rule).expect("it can be met")
+    }
+
+    pub(crate) fn try_arm(&self, index: usize, rule: FaultRule) -> Result<FaultId, FaultRefusal> {
+        let device = &mut self.0.borrow_mut().stations[index].device;
+        device.handle_fault(rule)
+    }
+
+    /// Takes a fault of a key away.
+    pub(crate) fn disarm(&self, index: usize, id: FaultId) -> bool {
+        let device = &mut self.0.borrow_mut().stations[index].device;
+        device.handle_fault_over(id)
+    }
+
+    /// What is armed in a key.
+    pub(crate) fn armed(&self, index: usize) -> Vec<(FaultId, FaultRule)> {
+        self.0.borrow().stations[index].device.faults().to_vec()
+    }
+
+    /// The faults that operations of a key met since somebody looked.
+    pub(crate) fn take_met(&self, index: usize) -> Vec<(FaultId, Fault)> {
+        std::mem::take(&mut self.0.borrow_mut().stations[index].met)
+    }
+
+    /// Takes every fault away that is still armed.
+    pub(crate) fn disarm_all(&self, index: usize) {
+        for (id, _) in self.armed(index) {
+            assert!(self.disarm(index, id), "it is armed");
+        }
     }
 
     /// Deals with what came from outside, such as a decision.
@@ -264,6 +306,14 @@ impl Station {
                     self.vault_answered(now);
                 }
                 Event::Wink => self.winks += 1,
+                Event::Unplug => {
+                    if let Some(session) = self.session.take() {
+                        self.rest.extend(session.output());
+                    }
+                    self.device.handle_power(now, false);
+                }
+                Event::FaultMet { id, fault, .. } => self.met.push((id, fault)),
+                Event::Trace(_) => {}
             }
         }
     }
@@ -314,7 +364,11 @@ impl Link for VirtualLink {
             inner.settle();
             let station = &mut inner.stations[self.index];
             let Some(session) = &mut station.session else {
-                return Received::Closed;
+                if station.rest.is_empty() {
+                    return Received::Closed;
+                }
+                into.append(&mut station.rest);
+                return Received::Some;
             };
             let output = session.output();
             if !output.is_empty() {

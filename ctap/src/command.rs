@@ -1,0 +1,73 @@
+//! What a key can be asked to do, by name: for traces and for rules about operations.
+
+use std::fmt;
+
+/// Declares the commands once: variant and name.
+macro_rules! commands {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// A command of CTAP2 (CTAP 2.1 §6) or U2F (U2F raw messages §4 to §6).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Command {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Command {
+            /// Every command.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its name without a prefix, in lower case with hyphens.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    /// authenticatorMakeCredential.
+    MakeCredential = "make-credential";
+    /// authenticatorGetAssertion.
+    GetAssertion = "get-assertion";
+    /// authenticatorGetNextAssertion.
+    GetNextAssertion = "get-next-assertion";
+    /// authenticatorGetInfo.
+    GetInfo = "get-info";
+    /// authenticatorClientPIN.
+    ClientPin = "client-pin";
+    /// authenticatorReset.
+    Reset = "reset";
+    /// authenticatorCredentialManagement, or its preview.
+    CredentialManagement = "credential-management";
+    /// authenticatorSelection.
+    Selection = "selection";
+    /// authenticatorLargeBlobs.
+    LargeBlobs = "large-blobs";
+    /// authenticatorConfig.
+    Config = "config";
+    /// U2F_REGISTER.
+    U2fRegister = "u2f-register";
+    /// U2F_AUTHENTICATE.
+    U2fAuthenticate = "u2f-authenticate";
+    /// U2F_VERSION.
+    U2fVersion = "u2f-version";
+    /// A command that this key does not know.
+    Unknown = "unknown";
+}
+
+impl Command {
+    /// The command of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|command| command.name() == name)
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

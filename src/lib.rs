@@ -26,7 +26,11 @@
 //! ```
 
 pub mod cli;
+pub mod control;
+pub mod journal;
 pub mod key;
 pub mod presence;
 pub mod profile;
+pub mod rig;
+mod serial;
 pub mod vault;

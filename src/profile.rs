@@ -116,6 +116,34 @@ impl Profile {
         }
     }
 
+    /// What [`Self::stored`] finds, with members that differ: by the names and in the shape of a
+    /// profile's file.
+    ///
+    /// # Errors
+    /// There is no such profile, or what comes out is refused.
+    pub fn with_overrides(
+        stored: &StoredProfile,
+        overrides: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<(Self, StoredProfile), ProfileError> {
+        let refused = |reason: String| ProfileError::Refused {
+            origin: format!("overrides of {}", stored.name),
+            line: None,
+            reason,
+        };
+        Self::stored(stored)?;
+        let built_in = || built_in(&stored.name).map(|(_, text)| text);
+        let text = stored.text.as_deref().or_else(built_in);
+        let table = text.unwrap_or_default().parse::<toml::Table>();
+        let mut table = table.map_err(|why| refused(why.to_string()))?;
+        let changes = toml::Table::try_from(overrides);
+        merge(&mut table, changes.map_err(|why| refused(why.to_string()))?);
+        let text = table.to_string();
+        let name = format!("{}, changed", stored.name);
+        let profile = Self::parse(&text, &name)?;
+        let text = Some(text);
+        Ok((profile, StoredProfile { name, text }))
+    }
+
     /// Reads TOML. `origin` is what errors call it: a file's path.
     ///
     /// # Errors
@@ -146,6 +174,20 @@ impl Profile {
             serial: serial.to_owned(),
             ..self.usb.clone()
         })
+    }
+}
+
+/// Members of `changes` take the place of those of `table`, one by one within tables.
+fn merge(table: &mut toml::Table, changes: toml::Table) {
+    for (name, change) in changes {
+        match (table.get_mut(&name), change) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(changes)) => {
+                merge(inner, changes);
+            }
+            (_, change) => {
+                table.insert(name, change);
+            }
+        }
     }
 }
 

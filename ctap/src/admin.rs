@@ -4,167 +4,36 @@
 //! before the vault has it. The commands of `authenticator` make their changes here, too, so that
 //! a key is the same whichever way it was changed. Deliberately absent: who may do it, and asking.
 
+mod edit;
+mod inject;
+mod passkey;
+mod pin;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+pub use edit::PasskeyEdit;
+pub use inject::NewPasskey;
+pub use passkey::{Passkey, PasskeyRefusal};
+pub use pin::{PinRefusal, PinStatus};
 
 use crate::{
-    credential::{Algorithm, CredProtect, Credential, CredentialId, User, truncated},
-    crypto::{PrivateKey, Rng, Secret},
-    pin::{MAX_PIN_LEN, PinHash, StoredPin},
-    profile::Profile,
-    state::{ChangeSet, Config, KeyState, Place, Record},
+    credential::CredentialId,
+    crypto::{Rng, Secret},
+    state::{ChangeSet, KeyState, Place, Record},
 };
 
-/// What is no secret of a discoverable credential.
-#[derive(Clone, Copy)]
-pub struct Passkey<'a> {
-    credential: &'a Credential,
-    ceiling: u32,
-}
-
-impl<'a> Passkey<'a> {
-    /// Its id.
-    pub fn id(&self) -> &'a CredentialId {
-        &self.credential.id
-    }
-
-    /// The RP it belongs to.
-    pub fn rp_id(&self) -> &'a str {
-        &self.credential.rp_id
-    }
-
-    /// The RP's name, if it gave one.
-    pub fn rp_name(&self) -> Option<&'a str> {
-        self.credential.rp_name.as_deref()
-    }
-
-    /// The account.
-    pub fn user(&self) -> &'a User {
-        &self.credential.user
-    }
-
-    /// What it signs with.
-    pub fn algorithm(&self) -> Algorithm {
-        self.credential.algorithm
-    }
-
-    /// Who may use and see it.
-    pub fn cred_protect(&self) -> CredProtect {
-        self.credential.cred_protect
-    }
-
-    /// How many bytes the RP stored in it, if it did.
-    pub fn cred_blob_len(&self) -> Option<usize> {
-        self.credential.cred_blob.as_ref().map(Vec::len)
-    }
-
-    /// No signature of it has had a counter value above this one.
-    pub fn counter_ceiling(&self) -> u32 {
-        self.ceiling
-    }
-
-    /// Rises from one credential of the key to the next.
-    pub fn sequence(&self) -> u64 {
-        self.credential.sequence
-    }
-
-    /// Its public key, an encoded COSE_Key (RFC 9052 §7); `None` if what is stored is no key.
-    pub fn public_key(&self) -> Option<Vec<u8>> {
-        let credential = self.credential;
-        let key = PrivateKey::from_bytes(credential.algorithm, credential.private_key.as_slice())?;
-        let public_key = key.public_key();
-        Some(crate::wire::emit_cose_key(
-            credential.algorithm,
-            &public_key,
-        ))
-    }
-}
-
-/// What may be known of a key's PIN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PinStatus {
-    /// Whether the key has PINs at all.
-    pub offered: bool,
-    /// Whether one is set.
-    pub is_set: bool,
-    /// Attempts that are left; none is left of a blocked PIN.
-    pub retries: u8,
-    /// The least code points that a new one has.
-    pub min_length: u8,
-    /// It serves for nothing but to be changed.
-    pub must_change: bool,
-}
-
-/// Why a PIN is not set, changed or compared. The text is for a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PinRefusal {
-    /// The profile has none.
-    NotOffered,
-    /// None is set.
-    NotSet,
-    /// One is set already.
-    Set,
-    /// No attempt is left.
-    Blocked,
-    /// A new one is too short.
-    TooShort {
-        /// The least code points that it has.
-        least: u8,
-    },
-    /// A new one is too long.
-    TooLong,
-    /// A new one ends with a zero, which is lost on its way to a key (§6.5.5.5).
-    EndsWithZero,
-    /// It must be changed, and the new one is the old one.
-    Same,
-}
-
-impl fmt::Display for PinRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotOffered => f.write_str("its profile has no PIN"),
-            Self::NotSet => f.write_str("it has no PIN: set one first"),
-            Self::Set => f.write_str("it has a PIN already: change it"),
-            Self::Blocked => f.write_str(
-                "its PIN is blocked, since no attempt is left: only wiping the key, which loses \
-                 its passkeys, makes it usable again",
-            ),
-            Self::TooShort { least } => {
-                write!(
-                    f,
-                    "the new PIN is too short: take {least} characters at least"
-                )
-            }
-            Self::TooLong => write!(
-                f,
-                "the new PIN is too long: {MAX_PIN_LEN} bytes fit, and a letter that is not ASCII \
-                 takes two to four"
-            ),
-            Self::EndsWithZero => f.write_str("the new PIN ends with a zero byte: leave that away"),
-            Self::Same => {
-                f.write_str("the PIN must be changed, and the new one is the old one: take another")
-            }
-        }
-    }
-}
-
-impl std::error::Error for PinRefusal {}
-
 impl KeyState {
-    /// The discoverable credentials, the oldest first.
+    /// The discoverable credentials, the oldest first. The others are stored in their own ids, at
+    /// the sites: a key knows neither which there are nor how many, so nothing lists them.
     pub fn passkeys(&self) -> Vec<Passkey<'_>> {
-        let mut passkeys: Vec<_> = self
-            .credentials
-            .all()
-            .map(|stored| Passkey {
-                credential: &stored.credential,
-                ceiling: stored.counter.ceiling(),
-            })
-            .collect();
+        let mut passkeys: Vec<_> = self.credentials.all().map(Passkey::of).collect();
         passkeys.sort_by_key(Passkey::sequence);
         passkeys
+    }
+
+    /// The discoverable credential with this id.
+    pub fn passkey(&self, id: &CredentialId) -> Option<Passkey<'_>> {
+        self.credentials.by_id(id).map(Passkey::of)
     }
 
     /// How many discoverable credentials there are.
@@ -178,24 +47,6 @@ impl KeyState {
         set.delete(Place::Credential(*id));
         set.delete(Place::CredentialCounter(*id));
         set
-    }
-
-    /// Gives an account other names: none, where one is absent or empty, and cut as all names
-    /// are (CTAP 2.1 §6.8.6). `None` if there is no such credential.
-    pub fn rename_passkey(
-        &self,
-        id: &CredentialId,
-        name: Option<String>,
-        display_name: Option<String>,
-    ) -> Option<ChangeSet> {
-        let rp = self.credentials.rp_of(id)?;
-        let mut credential = self.credentials.get(&rp, id)?.credential.clone();
-        let kept = |name: Option<String>| name.filter(|name| !name.is_empty()).map(truncated);
-        credential.user.name = kept(name);
-        credential.user.display_name = kept(display_name);
-        let mut set = ChangeSet::default();
-        set.put(Record::Credential(credential));
-        Some(set)
     }
 
     /// What authenticatorReset does (CTAP 2.1 §6.6).
@@ -232,122 +83,6 @@ impl KeyState {
                 id: stored.credential.id,
                 ceiling: stored.counter.ceiling().saturating_add(by),
             });
-        }
-        set
-    }
-
-    /// Whether a PIN is set.
-    pub fn pin_is_set(&self) -> bool {
-        self.pin.is_some()
-    }
-
-    /// What may be known of the PIN of a key with this profile.
-    pub fn pin_status(&self, profile: &Profile) -> PinStatus {
-        PinStatus {
-            offered: profile.client_pin,
-            is_set: self.pin_is_set(),
-            retries: self.pin_retries,
-            min_length: self.min_pin_length(profile),
-            must_change: self.config.force_pin_change,
-        }
-    }
-
-    /// The least code points of a new PIN.
-    pub(crate) fn min_pin_length(&self, profile: &Profile) -> u8 {
-        self.config.min_pin_length.unwrap_or(profile.min_pin_length)
-    }
-
-    /// The first PIN.
-    ///
-    /// # Errors
-    /// There is one, the profile has none, or it breaks a rule.
-    pub fn set_pin(&self, profile: &Profile, pin: &str) -> Result<ChangeSet, PinRefusal> {
-        if !profile.client_pin {
-            return Err(PinRefusal::NotOffered);
-        }
-        if self.pin_is_set() {
-            return Err(PinRefusal::Set);
-        }
-        let pin = self.checked_pin(profile, pin)?;
-        Ok(self.store_pin(pin))
-    }
-
-    /// Takes an attempt away. A PIN is looked at only once this is durable, so that power may go
-    /// at any point without giving an attempt away.
-    ///
-    /// # Errors
-    /// No PIN is set, the profile has none, or no attempt is left.
-    pub fn spend_pin_attempt(&self, profile: &Profile) -> Result<ChangeSet, PinRefusal> {
-        if !profile.client_pin {
-            return Err(PinRefusal::NotOffered);
-        }
-        if !self.pin_is_set() {
-            return Err(PinRefusal::NotSet);
-        }
-        if self.pin_retries == 0 {
-            return Err(PinRefusal::Blocked);
-        }
-        let mut set = ChangeSet::default();
-        set.put(Record::PinRetries(self.pin_retries - 1));
-        Ok(set)
-    }
-
-    /// Whether this is the PIN; [`Self::spend_pin_attempt`] comes before.
-    pub fn pin_is(&self, pin: &str) -> bool {
-        let hash = PinHash::of(pin.as_bytes());
-        self.pin.as_ref().is_some_and(|stored| stored.hash == hash)
-    }
-
-    /// Gives the attempts back, after the right PIN.
-    pub fn restore_pin_attempts(&self) -> ChangeSet {
-        let mut set = ChangeSet::default();
-        set.delete(Place::PinRetries);
-        set
-    }
-
-    /// Another PIN, after the right one.
-    ///
-    /// # Errors
-    /// It breaks a rule.
-    pub fn change_pin(&self, profile: &Profile, pin: &str) -> Result<ChangeSet, PinRefusal> {
-        let pin = self.checked_pin(profile, pin)?;
-        Ok(self.store_pin(pin))
-    }
-
-    /// Holds a new PIN against the rules (CTAP 2.1 §6.5.1, §6.5.5.6).
-    pub(crate) fn checked_pin(
-        &self,
-        profile: &Profile,
-        pin: &str,
-    ) -> Result<StoredPin, PinRefusal> {
-        let least = self.min_pin_length(profile);
-        let code_points = u8::try_from(pin.chars().count()).unwrap_or(u8::MAX);
-        if pin.len() > MAX_PIN_LEN {
-            return Err(PinRefusal::TooLong);
-        }
-        if code_points < least {
-            return Err(PinRefusal::TooShort { least });
-        }
-        if pin.ends_with('\0') {
-            return Err(PinRefusal::EndsWithZero);
-        }
-        let hash = PinHash::of(pin.as_bytes());
-        let same = self.pin.as_ref().is_some_and(|old| old.hash == hash);
-        if same && self.config.force_pin_change {
-            return Err(PinRefusal::Same);
-        }
-        Ok(StoredPin { hash, code_points })
-    }
-
-    /// A new PIN has all attempts, and ends the duty to change.
-    pub(crate) fn store_pin(&self, pin: StoredPin) -> ChangeSet {
-        let mut set = self.restore_pin_attempts();
-        set.put(Record::Pin(pin));
-        if self.config.force_pin_change {
-            set.put(Record::Config(Config {
-                force_pin_change: false,
-                ..self.config.clone()
-            }));
         }
         set
     }

@@ -57,6 +57,14 @@ commands! {
 }
 
 impl Command {
+    /// Whether it is U2F's, whose answers end with a status word.
+    pub const fn is_u2f(self) -> bool {
+        matches!(
+            self,
+            Self::U2fRegister | Self::U2fAuthenticate | Self::U2fVersion
+        )
+    }
+
     /// The command of a name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL

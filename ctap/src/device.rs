@@ -11,12 +11,13 @@ use crate::{
     authenticator::{Authenticator, Client},
     command::Command,
     crypto::Rng,
-    event::{CommitFailed, CommitId, Decision, Event, PresenceId},
+    event::{AdminRefusal, CommitFailed, CommitId, Decision, Event, PresenceId},
     fault::{AnswerFaults, Fault, FaultId, FaultLayer, FaultRefusal, FaultRule, Plan, WireFilter},
     hid::{self, Hid, Identity, Input, KeepaliveStatus, MessageKind, REPORT_LEN},
     profile::Profile,
-    state::KeyState,
+    state::{ChangeSet, KeyState},
     time::Instant,
+    trace::{Trace, Tracer},
     wire,
 };
 
@@ -56,6 +57,7 @@ pub struct Device {
     wire: WireFilter,
     /// Faults that were met.
     met: VecDeque<Event>,
+    tracer: Tracer,
 }
 
 impl Device {
@@ -80,6 +82,7 @@ impl Device {
             faults: Plan::default(),
             wire: WireFilter::default(),
             met: VecDeque::new(),
+            tracer: Tracer::default(),
         }
     }
 
@@ -87,8 +90,10 @@ impl Device {
     /// that is on its way to the vault still applies.
     pub fn handle_power(&mut self, now: Instant, on: bool) {
         self.hid = Hid::new(self.identity, self.rng.next_u32());
+        self.hid.set_noting(self.tracer.is_on());
         self.wire.handle_power(on);
         self.authenticator.handle_power(on.then_some(now));
+        self.tracer.given_up(now, self.authenticator.touch());
         self.settle(now);
     }
 
@@ -150,6 +155,24 @@ impl Device {
         self.authenticator.profile()
     }
 
+    /// Its owner changes the key: `change` sees the state as it is and says what changes. The set
+    /// goes to the vault as any other ([`Event::Commit`]); commands and decisions that come
+    /// meanwhile wait, and enumerations that are under way end. `None` when there is nothing to
+    /// change. The change shows once [`Self::handle_committed`] was told of the id.
+    ///
+    /// # Errors
+    /// A set is on its way already ([`AdminRefusal::Busy`]; again after the next commit), the key
+    /// is fenced after a failed commit, or `change` refused.
+    pub fn handle_admin<E>(
+        &mut self,
+        now: Instant,
+        change: impl FnOnce(&KeyState, &Profile, &mut Rng) -> Result<ChangeSet, E>,
+    ) -> Result<Option<CommitId>, AdminRefusal<E>> {
+        let id = self.authenticator.handle_admin(change)?;
+        self.settle(now);
+        Ok(id)
+    }
+
     /// Arms a fault. Operations that begin from now on may meet it.
     ///
     /// # Errors
@@ -166,6 +189,12 @@ impl Device {
     /// The armed faults, the oldest first.
     pub fn faults(&self) -> &[(FaultId, FaultRule)] {
         self.faults.rules()
+    }
+
+    /// Begins or ends to tell what the key does ([`Self::poll_trace`]). A device begins without.
+    pub fn handle_tracing(&mut self, on: bool) {
+        self.hid.set_noting(on);
+        self.tracer.switch(on);
     }
 
     /// Does what is due at [`Self::poll_timeout`]; at any other time it does nothing.
@@ -203,9 +232,23 @@ impl Device {
         if std::mem::take(&mut self.wink) {
             return Some(Event::Wink);
         }
-        let met = self.met.pop_front();
-        met.or_else(|| self.authenticator.poll_event())
+        if let Some(met) = self.met.pop_front() {
+            return Some(met);
+        }
+        self.authenticator
+            .poll_event()
             .or_else(|| self.wire.poll_unplug().then_some(Event::Unplug))
+    }
+
+    /// What happened on the wire, the oldest first; nothing, unless [`Self::handle_tracing`] asked
+    /// for it. It costs time to put together, so ask once the host has its reports.
+    pub fn poll_trace(&mut self) -> Option<Trace> {
+        self.tracer.poll()
+    }
+
+    /// How many traces wait for [`Self::poll_trace`].
+    pub fn waiting_traces(&self) -> usize {
+        self.tracer.waiting()
     }
 
     /// What happens now is below operations; a fault may want that it was the last.
@@ -221,6 +264,7 @@ impl Device {
     }
 
     fn take(&mut self, now: Instant, input: Option<Input>) {
+        self.tracer.hid(self.hid.take_notes());
         match input {
             Some(Input::Message {
                 channel,
@@ -228,6 +272,8 @@ impl Device {
                 payload,
             }) => {
                 self.operations += 1;
+                self.tracer
+                    .started(now, self.operations, channel, kind, &payload);
                 let client = Client(channel.0);
                 let met = self.meet(now, client, kind, &payload);
                 let message = (kind, payload);
@@ -235,7 +281,10 @@ impl Device {
                     .handle_faulty_message(now, client, message, met);
             }
             Some(Input::Cancel) => self.authenticator.handle_cancel(),
-            Some(Input::Aborted) => self.authenticator.handle_abort(),
+            Some(Input::Aborted) => {
+                self.authenticator.handle_abort();
+                self.tracer.given_up(now, self.authenticator.touch());
+            }
             Some(Input::Wink) => self.wink = true,
             None => {}
         }
@@ -292,6 +341,8 @@ impl Device {
     fn settle(&mut self, now: Instant) {
         self.wire.handle_time(now);
         if let Some(response) = self.authenticator.poll_response() {
+            let touch = self.authenticator.touch();
+            self.tracer.answered(now, touch, &response);
             self.wire.respond(now, &mut self.hid, response);
             return;
         }

@@ -4,7 +4,6 @@ use crate::{
     credential::RpIdHash,
     fault::{Fault, FaultId},
     state::ChangeSet,
-    trace::Trace,
 };
 
 /// Names one request for presence; an answer to one that is over is ignored.
@@ -104,15 +103,13 @@ pub enum Event {
     },
     /// Show which key this is (CTAPHID_WINK).
     Wink,
-    /// Something that happened on the wire, to be shown or kept.
-    Trace(Trace),
     /// An operation met an armed fault.
     FaultMet {
         /// Which rule's.
         id: FaultId,
         /// What goes wrong.
         fault: Fault,
-        /// The operation, as in [`Trace::Started`]; `None` where it strikes below them.
+        /// The operation, as in [`crate::Trace::Started`]; `None` where it strikes below them.
         operation: Option<u64>,
     },
     /// End this attachment as if the key were pulled out: a fault wants it.

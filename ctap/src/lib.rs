@@ -15,6 +15,7 @@
 //! | `fault` | says what goes wrong on purpose, and in which operations | who arms it |
 //! | `credential`, `state`, `attestation` | what a key remembers | protocols |
 //! | `pin` | PIN protocols and tokens | when they are asked for |
+//! | `trace` | what messages say, for people, on demand | state, policy |
 //! | `crypto` | algorithms | what they are for |
 //!
 //! Deliberately absent: clock, file, socket, thread, environment, OS randomness, async. Time and
@@ -39,7 +40,7 @@ mod trace;
 mod u2f;
 mod wire;
 
-pub use admin::{Passkey, PinRefusal, PinStatus};
+pub use admin::{NewPasskey, Passkey, PasskeyEdit, PasskeyRefusal, PinRefusal, PinStatus};
 pub use attestation::Attestation;
 pub use authenticator::{NEXT_ASSERTION_TIMEOUT_MS, PRESENCE_TIMEOUT_MS, RESET_WINDOW_MS};
 pub use command::Command;

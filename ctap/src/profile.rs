@@ -9,7 +9,10 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use crate::{credential::Algorithm, pin::PinProtocol};
+use crate::{
+    credential::{Algorithm, Credential},
+    pin::PinProtocol,
+};
 pub use rules::Violation;
 
 /// A version string of getInfo (CTAP 2.1 §6.4).
@@ -130,6 +133,15 @@ pub struct Profile {
     pub backup_eligible: bool,
     /// Flag BS of every credential.
     pub backup_state: bool,
+    /// Whether its owner may read private keys out of it. Nothing tells a platform.
+    pub exportable: bool,
+}
+
+/// Flags BE and BS (WebAuthn §6.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Backup {
+    pub(crate) eligible: bool,
+    pub(crate) state: bool,
 }
 
 impl Profile {
@@ -148,6 +160,16 @@ impl Profile {
     /// Whether the key serves an extension.
     pub fn offers(&self, extension: Extension) -> bool {
         self.extensions.contains(&extension)
+    }
+
+    /// The flags of a credential's assertions: its own, where its owner set them.
+    pub(crate) fn backup_of(&self, credential: &Credential) -> Backup {
+        let eligible = credential.backup_eligible.unwrap_or(self.backup_eligible);
+        let state = credential.backup_state.unwrap_or(self.backup_state);
+        Backup {
+            eligible,
+            state: eligible && state,
+        }
     }
 
     /// Option rk.
@@ -193,6 +215,7 @@ impl Default for Profile {
             max_serialized_large_blob_array: 16_384,
             backup_eligible: false,
             backup_state: false,
+            exportable: false,
         }
     }
 }

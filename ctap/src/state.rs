@@ -130,6 +130,15 @@ pub enum Change {
 pub struct ChangeSet(Vec<Change>);
 
 impl ChangeSet {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn changes(&self) -> &[Change] {
+        &self.0
+    }
+
     pub(crate) fn put(&mut self, record: Record) {
         self.0.push(Change::Put(record));
     }
@@ -175,6 +184,12 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
+    /// None yet: no counter in use is like it.
+    pub(crate) const MISSING: Self = Self {
+        last: 1,
+        ceiling: 0,
+    };
+
     /// The next value, if the ceiling allows one.
     pub(crate) fn take(&mut self) -> Option<u32> {
         if self.last >= self.ceiling {
@@ -266,7 +281,7 @@ impl KeyState {
                 Record::Master(secret) => master = Some(secret),
                 Record::Counter { ceiling } => counter = resumed(ceiling),
                 Record::Attestation(record) => attestation = Some(record),
-                Record::Credential(credential) => credentials.put(credential, Counter::default()),
+                Record::Credential(credential) => credentials.put(credential, Counter::MISSING),
                 Record::CredentialCounter { id, ceiling } => ceilings.push((id, ceiling)),
                 Record::Pin(stored) => pin = Some(stored),
                 Record::PinRetries(left) => pin_retries = left.min(MAX_PIN_RETRIES),
@@ -293,6 +308,22 @@ impl KeyState {
             config,
             large_blobs,
         })
+    }
+
+    /// Shows a set of the key's owner that has become durable: its counters are as after a
+    /// restart, so that they go on from where the owner set them.
+    pub(crate) fn apply_admin(&mut self, set: ChangeSet) {
+        let counters: Vec<_> = set.changes().iter().filter_map(counter_put).collect();
+        self.apply(set);
+        for (id, ceiling) in counters {
+            let counter = match id {
+                None => Some(&mut self.counter),
+                Some(id) => self.credentials.counter_mut(&id),
+            };
+            if let Some(counter) = counter {
+                *counter = resumed(ceiling);
+            }
+        }
     }
 
     /// Shows a set that has become durable.
@@ -336,6 +367,15 @@ impl KeyState {
                 ) => {}
             }
         }
+    }
+}
+
+/// Whose counter a change puts, `None` for the key's own, and with which ceiling.
+fn counter_put(change: &Change) -> Option<(Option<CredentialId>, u32)> {
+    match change {
+        Change::Put(Record::Counter { ceiling }) => Some((None, *ceiling)),
+        Change::Put(Record::CredentialCounter { id, ceiling }) => Some((Some(*id), *ceiling)),
+        Change::Put(_) | Change::Delete(_) => None,
     }
 }
 

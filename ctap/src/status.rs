@@ -20,10 +20,26 @@ macro_rules! statuses {
                 self as u8
             }
 
+            /// The status of a code; `None` for one that no key of ours answers.
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
             /// The name in CTAP 2.1 §8.2, such as `CTAP2_ERR_NO_CREDENTIALS`.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The name of a code; `unknown status` of one that no key of ours gives.
+            pub const fn name_of(code: u8) -> &'static str {
+                match code {
+                    $($code => $name,)*
+                    _ => "unknown status",
                 }
             }
         }

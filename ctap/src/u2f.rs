@@ -25,9 +25,45 @@ pub(crate) enum StatusWord {
 }
 
 impl StatusWord {
+    const ALL: [Self; 8] = [
+        Self::NoError,
+        Self::ConditionsNotSatisfied,
+        Self::CommandNotAllowed,
+        Self::WrongData,
+        Self::WrongLength,
+        Self::ClaNotSupported,
+        Self::InsNotSupported,
+        Self::Unknown,
+    ];
+
+    /// The word as it goes on the wire.
+    pub(crate) const fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The word of a number; `None` for one that no key of ours answers.
+    pub(crate) fn from_code(code: u16) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|word| word.code() == code)
+    }
+
+    /// Its name in the raw message formats, or its meaning in ISO 7816-4 in the same style.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::NoError => "SW_NO_ERROR",
+            Self::ConditionsNotSatisfied => "SW_CONDITIONS_NOT_SATISFIED",
+            Self::CommandNotAllowed => "SW_COMMAND_NOT_ALLOWED",
+            Self::WrongData => "SW_WRONG_DATA",
+            Self::WrongLength => "SW_WRONG_LENGTH",
+            Self::ClaNotSupported => "SW_CLA_NOT_SUPPORTED",
+            Self::InsNotSupported => "SW_INS_NOT_SUPPORTED",
+            Self::Unknown => "SW_UNKNOWN",
+        }
+    }
+
     /// A response of this word alone.
     pub(crate) fn emit(self) -> Vec<u8> {
-        (self as u16).to_be_bytes().to_vec()
+        self.code().to_be_bytes().to_vec()
     }
 }
 

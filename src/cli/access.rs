@@ -45,6 +45,19 @@ pub(super) struct VaultArgs {
     pub(super) recovery_code_file: Option<PathBuf>,
 }
 
+/// A vault that was looked for.
+pub(super) enum Found {
+    /// This process has it.
+    Open(Box<OpenVault>),
+    /// Another one has.
+    InUse {
+        /// Its number, where the system tells.
+        process: Option<u32>,
+        /// What is said where only this process would do.
+        why: VaultError,
+    },
+}
+
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -98,8 +111,17 @@ impl VaultArgs {
     /// Opens and unlocks the vault, with what the arguments say or else with what its file says:
     /// a key file that is there, the keyring, a passphrase that a person types.
     pub(super) fn open(&self) -> Result<OpenVault, Failure> {
+        match self.find()? {
+            Found::Open(open) => Ok(*open),
+            Found::InUse { why, .. } => Err(why.into()),
+        }
+    }
+
+    /// The same, for who can go to the process that has it.
+    pub(super) fn find(&self) -> Result<Found, Failure> {
         match LockedVault::open(&self.path()?) {
-            Ok(locked) => self.unlock(locked),
+            Ok(locked) => Ok(Found::Open(Box::new(self.unlock(locked)?))),
+            Err(why @ VaultError::InUse { process, .. }) => Ok(Found::InUse { process, why }),
             Err(why @ VaultError::Changed { .. }) => {
                 let what = self.look_into_changed(why).join("; ");
                 Err(Failure::Failed(format!(

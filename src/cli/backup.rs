@@ -12,14 +12,13 @@ use super::{
     Failure,
     access::now,
     common::Common,
+    desk::{BackupFor, DeskArgs},
     output::shown,
     secret::{self, Source},
     stored,
     table::count,
 };
-use crate::vault::{
-    Backup, BackupError, Identity, KeyNumber, Opener, Protection, is_passphrase_protected,
-};
+use crate::vault::{Backup, Identity, KeyNumber, Opener, is_passphrase_protected};
 
 /// A longer file has no recipients in it. In bytes.
 const MOST_RECIPIENTS_LEN: u64 = 1 << 20;
@@ -38,7 +37,7 @@ pub(super) struct BackupArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["recipient", "recipients_file"])]
     backup_passphrase_file: Option<PathBuf>,
     #[command(flatten)]
-    common: Common,
+    desk: DeskArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -64,7 +63,6 @@ pub(super) struct RestoreArgs {
 const PASSPHRASE_OPTION: &str = "--backup-passphrase-file";
 
 pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
-    let refused = |why: BackupError| Failure::Usage(why.to_string());
     // Before anything is asked.
     if args.file.exists() {
         return Err(Failure::Failed(format!(
@@ -72,40 +70,29 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
             args.file.display()
         )));
     }
-    let protection = if args.recipient.is_empty() && args.recipients_file.is_none() {
+    let whom = if args.recipient.is_empty() && args.recipients_file.is_none() {
         let source = Source {
             option: PASSPHRASE_OPTION,
             file: args.backup_passphrase_file.as_deref(),
         };
         let passphrase = secret::new_passphrase("Passphrase for the backup: ", source)?;
-        Protection::passphrase(&passphrase)?
+        BackupFor::Passphrase(passphrase)
     } else {
         let listed = recipients_in_file(args)?;
-        let recipients = args.recipient.iter().chain(&listed);
-        Protection::recipients(recipients.map(String::as_str)).map_err(refused)?
+        let recipients = BackupFor::Recipients([args.recipient.clone(), listed].concat());
+        recipients.protection()?;
+        recipients
     };
-    let open = args.common.open()?;
-    let written = open.backup(&args.file, &protection, now())?;
-    open.close();
+    let written = args.desk.open()?.backup(&args.file, &whom)?;
+    let records = usize::try_from(written.records).unwrap_or(usize::MAX);
     let text = format!(
         "{} has {} with {}, and was read back in full. Who opens it has the keys: keep it, and \
          what opens it, where no one else finds both.",
-        written.path.display(),
+        written.path,
         count(written.keys, "key"),
-        count(
-            usize::try_from(written.records).unwrap_or(usize::MAX),
-            "record"
-        ),
+        count(records, "record"),
     );
-    let document = json!({
-        "path": written.path.display().to_string(),
-        "bytes": written.length,
-        "vault": written.vault.to_string(),
-        "commit": written.commit,
-        "keys": written.keys,
-        "records": written.records,
-    });
-    args.common.say(&text, &document)
+    args.desk.say(&text, &json!(written))
 }
 
 fn recipients_in_file(args: &BackupArgs) -> Result<Vec<String>, Failure> {
@@ -195,7 +182,7 @@ fn opener(args: &RestoreArgs) -> Result<Opener, Failure> {
     Ok(Opener::passphrase(&passphrase))
 }
 
-pub(super) fn key_document(number: KeyNumber, identity: &Identity) -> Value {
+fn key_document(number: KeyNumber, identity: &Identity) -> Value {
     json!({
         "bus_id": number.to_string(),
         "name": identity.name,

@@ -1,10 +1,15 @@
 //! `roamkey key clone`: another key like one that is there.
 //!
-//! The document: the new key as `key`, with `bus_id`, `name`, `id` and `serial`.
+//! The document: the new key as `key`, as in `key list`.
 
 use serde_json::json;
 
-use super::{Failure, access::now, common::Common, output::shown};
+use super::{
+    Failure,
+    desk::{DeskArgs, called},
+    output::shown,
+};
+use crate::rig::Cloned;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,21 +19,18 @@ pub(super) struct Args {
     #[arg(long = "as", value_name = "NAME")]
     new: String,
     #[command(flatten)]
-    common: Common,
+    desk: DeskArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let mut open = args.common.open()?;
-    let (number, _) = open.store().find_key(&args.name)?;
-    let clone = open.store_mut().clone_key(number, &args.new, now())?;
-    let identity = open.store().identity(clone)?;
-    open.close();
+    let name = args.new.clone();
+    let key = args.desk.open()?.clone_key(&args.name, Cloned { name })?;
     let text = format!(
-        "{clone} is called {}, and has the passkeys, secrets and PIN that {} has now. A site that \
+        "{} is called {}, and has the passkeys, secrets and PIN that {} has now. A site that \
          watches signature counters may notice that two keys sign for one account.",
-        shown(&identity.name),
+        key.bus_id,
+        called(&key),
         shown(&args.name)
     );
-    let document = json!({"key": super::backup::key_document(clone, &identity)});
-    args.common.say(&text, &document)
+    args.desk.say(&text, &json!({"key": key}))
 }

@@ -1,22 +1,16 @@
-//! What the commands on a vault have in common: they open it, find a key in it, and print one
-//! document: text for a person, or one JSON object in one line.
+//! What commands have in common: they print one document, text for a person or one JSON object in
+//! one line; and those that only the vault itself can do open it.
 
 use std::io::{self, Write as _};
 
 use clap::Args;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{
-    Failure, Format,
-    access::VaultArgs,
-    table::{count, wrapped},
-};
-use crate::{
-    profile::Profile,
-    vault::{Identity, KeyNumber, OpenVault},
-};
+use super::{Failure, Format, access::VaultArgs, table::wrapped};
+use crate::vault::OpenVault;
 
-/// What every command on a vault takes.
+/// What a command on the vault itself takes.
 #[derive(Debug, Args)]
 pub(super) struct Common {
     /// How stdout speaks.
@@ -41,9 +35,14 @@ impl Common {
 
 /// Prints a result, as text or as a document.
 pub(super) fn say(format: Format, text: &str, document: &Value) -> Result<(), Failure> {
+    say_as_it_is(format, &wrapped(text), document)
+}
+
+/// The same with lines that are as they should be.
+pub(super) fn say_as_it_is(format: Format, text: &str, document: &Value) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = match format {
-        Format::Text => writeln!(stdout, "{}", wrapped(text)),
+        Format::Text => writeln!(stdout, "{text}"),
         Format::Json => writeln!(stdout, "{document}"),
     };
     written
@@ -51,38 +50,15 @@ pub(super) fn say(format: Format, text: &str, document: &Value) -> Result<(), Fa
         .map_err(|why| Failure::failed("stdout cannot be written", why))
 }
 
-/// The key that is named, or the only one there is.
-pub(super) fn key_of(
-    open: &OpenVault,
-    named: Option<&str>,
-) -> Result<(KeyNumber, Identity), Failure> {
-    if let Some(name) = named {
-        return Ok(open.store().find_key(name)?);
-    }
-    let keys = open.store().keys()?;
-    match keys.as_slice() {
-        [only] => Ok(only.clone()),
-        [] => Err(Failure::Failed(
-            "the vault has no keys: make one with `roamkey key add NAME`".to_owned(),
-        )),
-        several => {
-            let names: Vec<_> = several.iter().map(|(_, key)| key.name.as_str()).collect();
-            let keys = count(several.len(), "key");
-            let names = names.join(", ");
-            Err(Failure::Usage(format!(
-                "the vault has {keys}: say which one with --key NAME ({names})"
-            )))
-        }
-    }
+/// A word of one of our types, as JSON has it.
+pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(Value::from(text)).map_err(|why| why.to_string())
 }
 
-/// What a stored key is made after.
-pub(super) fn profile_of(identity: &Identity) -> Result<Profile, Failure> {
-    let profile = Profile::stored(&identity.profile);
-    profile.map_err(|why| Failure::failed(format!("key {}", identity.name), why))
-}
-
-/// Bytes in lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    base16ct::lower::encode_string(bytes)
+/// Text in hexadecimal, for an argument.
+pub(super) fn hexadecimal(text: &str) -> Result<String, String> {
+    match base16ct::mixed::decode_vec(text) {
+        Ok(bytes) => Ok(base16ct::lower::encode_string(&bytes)),
+        Err(_) => Err("hexadecimal digits are wanted, an even number".to_owned()),
+    }
 }

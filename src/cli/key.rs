@@ -1,28 +1,26 @@
-//! `roamkey key`: the keys of the vault.
+//! `roamkey key`: keys, in a vault or where they run.
 //!
-//! The documents: of `list` `keys`; of `add` and `rename` the key as `key`; of `remove` and `wipe`
-//! the key as it was as `key`, and as `lost` its `passkeys` (as in `passkey list`) and `pin`
-//! (whether one was set). A key has `bus_id`, `name`, `id`, `serial`, `profile`, `created` in
-//! seconds since 1970, `passkeys` (how many) and `pin_is_set`.
+//! The documents: of `list` `keys`; of `add`, `clone`, `rename`, `plug`, `unplug`, `replug` and
+//! `power-cycle` the key as `key`; of `remove` and `wipe` the key as it was as `key`, and as `lost`
+//! its `passkeys` (as in `passkey list`) and `pin` (whether one was set); of `touch` how its
+//! touches are decided as `touch`. A key is a [`KeyView`]; one that nobody
+//! runs is not `plugged`.
+
+mod lose;
+mod running;
 
 use clap::{Parser, Subcommand};
-use roamkey_ctap::KeyState;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    Failure,
-    access::now,
-    clone,
-    common::Common,
-    confirm::Confirm,
+    Failure, clone,
+    desk::{Desk, DeskArgs, called},
     output::shown,
-    passkey,
-    table::{Fit, Table, count, date},
+    table::{Fit, Table, date},
 };
 use crate::{
-    key::Seed,
     profile::Profile,
-    vault::{Identity, KeyNumber, OpenVault},
+    rig::{KeyView, NewKey, PinView},
 };
 
 #[derive(Debug, Parser)]
@@ -34,7 +32,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the keys.
-    List(Common),
+    List(DeskArgs),
     /// Make a key.
     Add(Add),
     /// Make a key that has all that another has.
@@ -42,21 +40,39 @@ enum Command {
     /// Give a key another name.
     Rename(Rename),
     /// Remove a key with everything in it.
-    Remove(Lose),
+    Remove(lose::Args),
     /// Make a key as good as new: what a browser's "reset your security key" does.
-    Wipe(Lose),
+    Wipe(lose::Args),
+    /// Let hosts see a running key again.
+    Plug(running::Which),
+    /// Pull a running key out of its host.
+    Unplug(running::Which),
+    /// Pull a running key out and plug it in again.
+    Replug(running::Which),
+    /// Take a running key's power for a moment, while its host keeps the device.
+    PowerCycle(running::Which),
+    /// Show or change how the touches of a running key are decided.
+    Touch(running::Touch),
 }
 
 #[derive(Debug, clap::Args)]
 struct Add {
     /// What it is called.
-    name: String,
+    #[arg(required_unless_present = "ephemeral")]
+    name: Option<String>,
     /// What it is: default, u2f-only, fido-2.0, fido-2.1-pin, no-prf, uv-not-required, tiny,
     /// passkey-provider, or a TOML file.
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     profile: String,
+    /// A member of the profile that is to be different, such as options.alwaysUv=true; what is
+    /// behind the = is JSON, or else a text. May be repeated.
+    #[arg(long = "override", value_name = "MEMBER=VALUE", value_parser = member)]
+    overrides: Vec<(String, Value)>,
+    /// Make it in a running roamkey, which forgets it when it ends.
+    #[arg(long)]
+    ephemeral: bool,
     #[command(flatten)]
-    common: Common,
+    desk: DeskArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,32 +82,29 @@ struct Rename {
     /// What it is called from now on.
     new: String,
     #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Debug, clap::Args)]
-struct Lose {
-    /// Its name, or its bus id.
-    name: String,
-    #[command(flatten)]
-    confirm: Confirm,
-    #[command(flatten)]
-    common: Common,
+    desk: DeskArgs,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     match args.command {
-        Command::List(common) => list(&common),
-        Command::Add(args) => add(&args),
+        Command::List(desk) => list(&desk),
+        Command::Add(args) => add(args),
         Command::Clone(args) => clone::run(&args),
         Command::Rename(args) => rename(&args),
-        Command::Remove(args) => remove(&args),
-        Command::Wipe(args) => wipe(&args),
+        Command::Remove(args) => lose::remove(&args),
+        Command::Wipe(args) => lose::wipe(&args),
+        Command::Plug(which) => running::act(&which, "plug", "is plugged in"),
+        Command::Unplug(which) => running::act(&which, "unplug", "is unplugged"),
+        Command::Replug(which) => running::act(&which, "replug", "was unplugged and plugged in"),
+        Command::PowerCycle(which) => running::act(&which, "power-cycle", "was without power"),
+        Command::Touch(args) => running::touch(args),
     }
 }
 
-fn list(common: &Common) -> Result<(), Failure> {
-    let open = common.open()?;
+fn list(args: &DeskArgs) -> Result<(), Failure> {
+    let desk = args.open()?;
+    let keys = desk.keys()?;
+    let runs = matches!(desk, Desk::There(_));
     let mut table = Table::new(&[
         ("BUS ID", Fit::Whole),
         ("NAME", Fit::Cut),
@@ -99,198 +112,151 @@ fn list(common: &Common) -> Result<(), Failure> {
         ("SERIAL", Fit::Whole),
         ("PASSKEYS", Fit::Whole),
         ("PIN", Fit::Whole),
-        ("MADE", Fit::Whole),
+        (if runs { "STATE" } else { "MADE" }, Fit::Whole),
     ]);
-    let mut documents = Vec::new();
-    let none = open.store().keys()?.is_empty();
-    for (number, identity) in open.store().keys()? {
-        let state = open.store().key_state(number)?;
+    for key in &keys {
         table.row([
-            number.to_string(),
-            identity.name.clone(),
-            identity.profile.name.clone(),
-            identity.serial.clone(),
-            state.passkey_count().to_string(),
-            pin_word(&identity, &state).to_owned(),
-            date(identity.created),
+            key.bus_id.clone(),
+            key.name.clone().unwrap_or_else(|| "-".to_owned()),
+            key.profile.clone(),
+            key.serial.clone(),
+            key.passkeys.to_string(),
+            pin_word(&desk.pin(&key.bus_id)?).to_owned(),
+            match runs {
+                true => state_word(key).to_owned(),
+                false => date(key.created),
+            },
         ]);
-        documents.push(key_json(number, &identity, &state));
     }
-    open.close();
-    let text = match none {
-        true => "The vault has no keys: make one with `roamkey key add NAME`.".to_owned(),
-        false => table.to_string(),
+    drop(desk);
+    let text = match (keys.is_empty(), runs) {
+        (true, false) => "The vault has no keys: make one with `roamkey key add NAME`.".to_owned(),
+        (true, true) => "There are no keys: make one with `roamkey key add`.".to_owned(),
+        (false, _) => table.to_string(),
     };
-    common.say(&text, &json!({"keys": documents}))
+    args.say(&text, &json!({"keys": keys}))
 }
 
-fn pin_word(identity: &Identity, state: &KeyState) -> &'static str {
-    // A profile that this version does not know hides nothing else of a key.
-    let Ok(profile) = Profile::stored(&identity.profile) else {
-        return "?";
-    };
-    let pin = state.pin_status(&profile.ctap);
-    match (pin.is_set, pin.retries, pin.must_change) {
+fn pin_word(pin: &PinView) -> &'static str {
+    match (pin.is_set, pin.blocked, pin.must_change) {
         (false, ..) => "none",
-        (true, 0, _) => "blocked",
-        (true, _, true) => "change",
-        (true, _, false) => "set",
+        (true, true, _) => "blocked",
+        (true, false, true) => "change",
+        (true, false, false) => "set",
     }
 }
 
-fn key_json(number: KeyNumber, identity: &Identity, state: &KeyState) -> Value {
-    json!({
-        "bus_id": number.to_string(), "name": identity.name, "id": identity.id.to_string(),
-        "serial": identity.serial, "profile": identity.profile.name,
-        "created": identity.created, "passkeys": state.passkey_count(),
-        "pin_is_set": state.pin_is_set(),
-    })
+fn state_word(key: &KeyView) -> &'static str {
+    match (key.plugged, &key.host) {
+        (_, Some(_)) => "attached",
+        (true, None) => "plugged",
+        (false, None) => "unplugged",
+    }
 }
 
-fn add(args: &Add) -> Result<(), Failure> {
+/// `options.alwaysUv=true`.
+fn member(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.split('.').any(str::is_empty))
+        .ok_or("a member and a value are wanted, like options.alwaysUv=true")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    Ok((name.to_owned(), value))
+}
+
+/// The members as one object, tables within tables.
+fn overrides(members: Vec<(String, Value)>) -> Result<Map<String, Value>, Failure> {
+    let mut all = Map::new();
+    for (path, value) in members {
+        let mut table = &mut all;
+        let mut names: Vec<_> = path.split('.').collect();
+        let last = names.pop().unwrap_or_default();
+        for name in names {
+            let inner = table.entry(name).or_insert_with(|| json!({}));
+            table = inner.as_object_mut().ok_or_else(|| {
+                Failure::Usage(format!("--override {path}: {name} is a value above"))
+            })?;
+        }
+        table.insert(last.to_owned(), value);
+    }
+    Ok(all)
+}
+
+fn add(args: Add) -> Result<(), Failure> {
     let profile = Profile::to_store(&args.profile);
     let (_, profile) = profile.map_err(|why| Failure::Usage(why.to_string()))?;
-    let mut open = args.common.open()?;
-    let number = open.store_mut().add_key(&args.name, profile, now())?;
-    let identity = open.store().identity(number)?;
-    let state = open.store().key_state(number)?;
-    open.close();
+    let overrides = overrides(args.overrides)?;
+    let desk = match args.ephemeral {
+        true => Desk::There(args.desk.control.running()?),
+        false => args.desk.open()?,
+    };
+    let key = desk.add_key(NewKey {
+        name: args.name,
+        profile: Some(profile.name),
+        profile_toml: profile.text,
+        overrides: (!overrides.is_empty()).then_some(overrides),
+        stored: !args.ephemeral,
+        ..NewKey::default()
+    })?;
+    let next = match desk {
+        Desk::Here(_) => "`roamkey run` serves it.",
+        Desk::There(_) => "It is plugged in.",
+    };
+    drop(desk);
+    let name = match &key.name {
+        Some(name) => format!("the key {},", shown(name)),
+        None => "a key,".to_owned(),
+    };
     let text = format!(
-        "Made the key {}, bus id {number}, with the profile {}. `roamkey run` serves it.",
-        shown(&identity.name),
-        shown(&identity.profile.name)
+        "Made {name} bus id {}, with the profile {}. {next}",
+        key.bus_id,
+        shown(&key.profile)
     );
-    let document = json!({"key": key_json(number, &identity, &state)});
-    args.common.say(&text, &document)
+    args.desk.say(&text, &json!({"key": key}))
 }
 
 fn rename(args: &Rename) -> Result<(), Failure> {
-    let mut open = args.common.open()?;
-    let (number, before) = open.store().find_key(&args.name)?;
-    open.store_mut().rename_key(number, &args.new)?;
-    let identity = open.store().identity(number)?;
-    let state = open.store().key_state(number)?;
-    open.close();
+    let desk = args.desk.open()?;
+    let before = desk.key(&args.name)?;
+    let key = desk.rename_key(&before.bus_id, &args.new)?;
+    drop(desk);
     let text = format!(
-        "The key {}, bus id {number}, is called {} now.",
-        shown(&before.name),
-        shown(&identity.name)
+        "The key {}, bus id {}, is called {} now.",
+        called(&before),
+        key.bus_id,
+        called(&key)
     );
-    let document = json!({"key": key_json(number, &identity, &state)});
-    args.common.say(&text, &document)
+    args.desk.say(&text, &json!({"key": key}))
 }
 
-/// A key that is about to lose what is in it.
-struct Losing {
-    open: OpenVault,
-    number: KeyNumber,
-    identity: Identity,
-    state: KeyState,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Losing {
-    fn find(args: &Lose) -> Result<Self, Failure> {
-        let open = args.common.open()?;
-        let (number, identity) = open.store().find_key(&args.name)?;
-        let state = open.store().key_state(number)?;
-        Ok(Self {
-            open,
-            number,
-            identity,
-            state,
-        })
-    }
-
-    fn name(&self) -> String {
-        shown(&self.identity.name)
-    }
-
-    /// Everything that is lost, for a person.
-    fn list(&self, what: &str) -> String {
-        let mut lines = vec![format!("{what} the key {} loses for good:", self.name())];
-        let passkeys = self.state.passkeys();
-        match passkeys.len() {
-            0 => lines.push("- no passkey: it has none".to_owned()),
-            many => {
-                lines.push(format!("- {}:", count(many, "passkey")));
-                let mut table = Table::new(&[("SITE", Fit::Cut), ("ACCOUNT", Fit::Cut)]);
-                for passkey in &passkeys {
-                    table.row([passkey.rp_id().to_owned(), passkey::account(passkey)]);
-                }
-                lines.push(table.to_string());
-            }
-        }
-        lines.push(match self.state.pin_is_set() {
-            true => "- its PIN".to_owned(),
-            false => "- no PIN: none is set".to_owned(),
+    #[test]
+    fn overrides_are_tables_within_tables() {
+        let given = [
+            "options.alwaysUv=true",
+            "options.ep=false",
+            "usb.product=My key",
+            "a.b.c=[1]",
+        ];
+        let members = given.map(|text| member(text).expect("a member"));
+        let expected = json!({
+            "options": {"alwaysUv": true, "ep": false},
+            "usb": {"product": "My key"},
+            "a": {"b": {"c": [1]}},
         });
-        lines.push(
-            "- every registration as a second factor (a credential that is not discoverable, or \
-             U2F): the sites keep those, not the key, so they cannot be counted or listed"
-                .to_owned(),
-        );
-        lines.join("\n")
+        let all = overrides(members.to_vec()).expect("an object");
+        assert_eq!(Value::from(all), expected);
     }
 
-    fn document(&self) -> Value {
-        let passkeys = self.state.passkeys();
-        let passkeys = passkeys
-            .iter()
-            .map(|passkey| passkey::json_of(&self.identity.name, passkey));
-        json!({
-            "key": key_json(self.number, &self.identity, &self.state),
-            "lost": {
-                "passkeys": passkeys.collect::<Vec<_>>(), "pin": self.state.pin_is_set(),
-            },
-        })
-    }
-
-    fn summary(&self) -> String {
-        let passkeys = match self.state.passkey_count() {
-            0 => "no passkeys".to_owned(),
-            many => count(many, "passkey"),
-        };
-        match self.state.pin_is_set() {
-            true => format!("{passkeys} and its PIN"),
-            false => passkeys,
+    #[test]
+    fn override_that_is_none_is_refused() {
+        for bad in ["", "options", "=1", "options.=1", ".a=1"] {
+            assert!(member(bad).is_err(), "{bad}");
         }
+        let members = ["a=1", "a.b=1"].map(|text| member(text).expect("a member"));
+        assert!(overrides(members.to_vec()).is_err());
     }
-}
-
-fn remove(args: &Lose) -> Result<(), Failure> {
-    let mut losing = Losing::find(args)?;
-    let lost = losing.list("Removing");
-    args.confirm
-        .ask(&lost, &format!("Remove the key {}?", losing.name()))?;
-    losing.open.store_mut().remove_key(losing.number)?;
-    let text = format!(
-        "Removed the key {} with {}.",
-        losing.name(),
-        losing.summary()
-    );
-    let document = losing.document();
-    losing.open.close();
-    args.common.say(&text, &document)
-}
-
-fn wipe(args: &Lose) -> Result<(), Failure> {
-    let mut losing = Losing::find(args)?;
-    let lost = format!(
-        "{}\nIt keeps its name, its serial number, its attestation certificate and its signature \
-         counter.",
-        losing.list("Wiping")
-    );
-    args.confirm
-        .ask(&lost, &format!("Wipe the key {}?", losing.name()))?;
-    let mut seed = Seed::random().map_err(|why| Failure::failed("no randomness", why))?;
-    let changes = losing.state.wipe(seed.rng());
-    losing.open.store_mut().change_key(losing.number, changes)?;
-    let text = format!(
-        "Wiped the key {}: it lost {}.",
-        losing.name(),
-        losing.summary()
-    );
-    let document = losing.document();
-    losing.open.close();
-    args.common.say(&text, &document)
 }

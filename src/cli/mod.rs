@@ -1,10 +1,15 @@
 //! The command line: one file per subcommand.
 
 mod access;
+mod attach;
 mod backup;
 mod clone;
 mod common;
 mod confirm;
+mod desk;
+mod doctor;
+mod expect;
+mod fault;
 mod key;
 mod output;
 mod passkey;
@@ -12,11 +17,12 @@ mod pin;
 mod prompt;
 mod run;
 mod secret;
-mod serial;
 mod snapshot;
 mod stored;
 mod table;
+mod touch;
 mod vault;
+mod watch;
 
 use std::{fmt, io::IsTerminal, process::ExitCode};
 
@@ -42,13 +48,27 @@ enum Command {
     Run(Box<run::Args>),
     /// The vault in which keys are kept.
     Vault(vault::Args),
-    /// The keys in the vault.
+    /// The keys, in the vault or running.
     Key(key::Args),
     /// The passkeys in the keys.
     #[command(alias = "credential")]
     Passkey(passkey::Args),
     /// The PIN of a key.
     Pin(pin::Args),
+    /// The touches that running keys wait for.
+    Touch(touch::Args),
+    /// Let a running key answer wrongly on purpose.
+    Fault(Box<fault::Args>),
+    /// Check what a running key was asked.
+    Expect(Box<expect::Args>),
+    /// Show what happens to running keys.
+    Watch(watch::Args),
+    /// Attach a running key to this machine.
+    Attach(attach::Args),
+    /// End the session of a running key's host.
+    Detach(attach::Args),
+    /// Say whether this machine can use roamkey's keys, and what mends it.
+    Doctor(doctor::Args),
 }
 
 /// How stdout speaks.
@@ -83,7 +103,7 @@ pub fn parse() -> Args {
 /// Does what the arguments say. Code 0 is success, 1 a failure, 2 arguments that do not fit.
 pub fn run(args: Args) -> ExitCode {
     log_to_stderr(args.verbose);
-    let result = match guarded(|| dispatch(args.command)) {
+    let result = match guarded(|| dispatch(args.command, args.verbose)) {
         Ok(result) => result,
         Err(damage) => Err(VaultError::from(damage).into()),
     };
@@ -103,13 +123,20 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> Result<(), Failure> {
+fn dispatch(command: Command, verbose: u8) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(*args),
         Command::Vault(args) => vault::run(args),
         Command::Key(args) => key::run(args),
         Command::Passkey(args) => passkey::run(args),
         Command::Pin(args) => pin::run(args),
+        Command::Touch(args) => touch::run(&args),
+        Command::Fault(args) => fault::run(*args),
+        Command::Expect(args) => expect::run(*args),
+        Command::Watch(args) => watch::run(&args, verbose),
+        Command::Attach(args) => attach::attach(&args),
+        Command::Detach(args) => attach::detach(&args),
+        Command::Doctor(args) => doctor::run(&args),
     }
 }
 

@@ -10,11 +10,14 @@ use std::{
 
 use roamkey_ctap::{Decision, Operation, Prompt, Withdrawn};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::Format;
-use crate::presence::{Notice, Touch};
+use super::{Format, table::count};
+use crate::{
+    control::Places,
+    presence::{Notice, Touch},
+};
 
 /// How long the last lines may take when nobody reads stdout.
 const FINISH_LIMIT: Duration = Duration::from_secs(1);
@@ -32,17 +35,30 @@ pub(super) struct KeyLine {
     pub(super) name: Option<String>,
 }
 
+/// What is said once the keys can be used.
+pub(super) struct Ready {
+    /// Where USB/IP hosts connect, if anywhere.
+    pub(super) listen: Option<SocketAddr>,
+    /// Whether this machine has the keys by itself.
+    pub(super) attach: bool,
+    pub(super) touch: Touch,
+    pub(super) keys: Vec<KeyLine>,
+    /// What a person should know of the vault.
+    pub(super) note: Option<String>,
+    /// Where commands are taken.
+    pub(super) control: Places,
+}
+
 /// Writes to stdout from a thread of its own, so that a reader who stalls stalls nothing else.
 pub(super) struct Output {
     ready: thread_mpsc::Sender<String>,
     done: thread_mpsc::Receiver<()>,
     format: Format,
-    touch: Touch,
 }
 
 impl Output {
     /// Nothing is written before [`Self::ready`].
-    pub(super) fn start(format: Format, touch: Touch, mut notices: mpsc::Receiver<Notice>) -> Self {
+    pub(super) fn start(format: Format, mut notices: mpsc::Receiver<Notice>) -> Self {
         let (ready, first) = thread_mpsc::channel::<String>();
         let (finished, done) = thread_mpsc::channel();
         thread::spawn(move || {
@@ -63,37 +79,36 @@ impl Output {
             ready,
             done,
             format,
-            touch,
         }
     }
 
-    /// The server listens and the keys can be attached.
-    /// `note` is what a person should know of the vault.
-    pub(super) fn ready(&self, listen: SocketAddr, keys: Vec<KeyLine>, note: Option<&str>) {
+    /// The keys can be used.
+    pub(super) fn ready(&self, ready: &Ready) {
         let text = match self.format {
-            Format::Text => {
-                let ready = ready_text(listen, &keys, self.touch);
-                match note {
-                    Some(note) => format!("{note}\n\n{ready}"),
-                    None => ready,
-                }
-            }
-            Format::Json => {
-                let mut event = json!({"event": "ready", "listen": listen, "keys": keys});
-                if let (Some(note), Some(event)) = (note, event.as_object_mut()) {
-                    event.insert("vault".to_owned(), json!(note));
-                }
-                event.to_string()
-            }
+            Format::Text => ready_text(ready),
+            Format::Json => ready_json(ready).to_string(),
         };
         // The thread is gone only where stdout is.
         let _ = self.ready.send(text);
     }
 
-    /// Waits for the last lines; every sender of notices has been dropped.
+    /// Waits for the last lines; the broker has no audience any more.
     pub(super) fn finish(self) {
         let _ = self.done.recv_timeout(FINISH_LIMIT);
     }
+}
+
+fn ready_json(ready: &Ready) -> Value {
+    let mut event = json!({"event": "ready", "keys": ready.keys, "control": ready.control});
+    if let Some(members) = event.as_object_mut() {
+        if let Some(listen) = ready.listen {
+            members.insert("listen".to_owned(), json!(listen));
+        }
+        if let Some(note) = &ready.note {
+            members.insert("vault".to_owned(), json!(note));
+        }
+    }
+    event
 }
 
 fn write(text: &str) -> io::Result<()> {
@@ -102,12 +117,17 @@ fn write(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-fn ready_text(listen: SocketAddr, keys: &[KeyLine], touch: Touch) -> String {
-    let count = match keys.len() {
-        1 => "1 key".to_owned(),
-        n => format!("{n} keys"),
-    };
-    let mut lines = vec![format!("{count} on {listen}:")];
+fn ready_text(ready: &Ready) -> String {
+    let keys = &ready.keys;
+    let count = count(keys.len(), "key");
+    let mut lines = Vec::new();
+    if let Some(note) = &ready.note {
+        lines.extend([note.clone(), String::new()]);
+    }
+    lines.push(match ready.listen {
+        Some(listen) => format!("{count} on {listen}:"),
+        None => format!("{count}:"),
+    });
     for key in keys.iter().take(LISTED_KEYS) {
         let name = key
             .name
@@ -118,6 +138,29 @@ fn ready_text(listen: SocketAddr, keys: &[KeyLine], touch: Touch) -> String {
     if let Some(last) = keys.get(LISTED_KEYS..).and_then(<[_]>::last) {
         lines.push(format!("  … to {}", last.busid));
     }
+    if ready.attach {
+        lines.push("This machine has them.".to_owned());
+    }
+    if let Some(listen) = ready.listen {
+        let busid = keys.first().map_or("1-1", |key| key.busid.as_str());
+        lines.push(String::new());
+        lines.extend(ways_to_attach(listen, busid));
+    }
+    lines.push(String::new());
+    if let Some(socket) = &ready.control.socket {
+        lines.push(format!("Control: {}", socket.display()));
+    }
+    if let (Some(tcp), Some(token)) = (&ready.control.tcp, &ready.control.token_file) {
+        lines.push(format!(
+            "Control: http://{tcp}, token in {}",
+            token.display()
+        ));
+    }
+    lines.push(format!("{} Ctrl-C ends.", touch_sentence(ready.touch)));
+    lines.join("\n")
+}
+
+fn ways_to_attach(listen: SocketAddr, busid: &str) -> [String; 5] {
     let host = match listen.ip() {
         ip if ip.is_unspecified() => "ADDRESS-OF-THIS-MACHINE".to_owned(),
         IpAddr::V4(ip) => ip.to_string(),
@@ -127,22 +170,23 @@ fn ready_text(listen: SocketAddr, keys: &[KeyLine], touch: Touch) -> String {
         DEFAULT_PORT => (String::new(), String::new()),
         port => (format!(" --tcp-port {port}"), format!(" -t {port}")),
     };
-    let busid = keys.first().map_or("1-1", |key| key.busid.as_str());
-    lines.extend([
-        String::new(),
+    [
         "Attach on Linux:".to_owned(),
         "  sudo modprobe vhci-hcd".to_owned(),
         format!("  sudo usbip{linux_port} attach -r {host} -b {busid}"),
         "Attach on Windows, with usbip-win2 installed:".to_owned(),
         format!("  usbip.exe{windows_port} attach -r {host} -b {busid}"),
-        String::new(),
-        match touch {
-            Touch::Auto => "Touches are approved at once. Ctrl-C ends.".to_owned(),
-            Touch::Ask => "Touches are asked for here. Ctrl-C ends.".to_owned(),
-            Touch::Deny => "Touches are refused. Ctrl-C ends.".to_owned(),
-        },
-    ]);
-    lines.join("\n")
+    ]
+}
+
+fn touch_sentence(touch: Touch) -> String {
+    match touch {
+        Touch::Auto => "Touches are approved at once.".to_owned(),
+        Touch::Ask => "Touches are asked for here.".to_owned(),
+        Touch::Deny => "Touches are refused.".to_owned(),
+        Touch::Never => "Touches are never answered.".to_owned(),
+        Touch::Delay(wait) => format!("Touches are approved after {} ms.", wait.as_millis()),
+    }
 }
 
 /// What would be done, for a person.
@@ -205,7 +249,9 @@ fn text_of(notice: &Notice) -> String {
                 (Decision::Denied, Some(why)) => format!("{key}: refused ({why}): {what}"),
             }
         }
-        Notice::Withdrawn { id, key, reason } => {
+        Notice::Withdrawn {
+            id, key, reason, ..
+        } => {
             let why = match reason {
                 Withdrawn::Cancelled => "the other side cancelled",
                 Withdrawn::TimedOut => "nobody answered in time",
@@ -217,60 +263,12 @@ fn text_of(notice: &Notice) -> String {
     }
 }
 
-fn operation(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Register => "register",
-        Operation::RegisterExcluded => "register-excluded",
-        Operation::Authenticate => "authenticate",
-        Operation::Select => "select",
-        Operation::Reset => "reset",
-    }
-}
-
+/// As the journal has it, without its number and time.
 fn json_of(notice: &Notice) -> String {
-    let touch = |state: &str, id: u64, key: &str, prompt: &Prompt| {
-        json!({
-            "event": "touch", "state": state, "id": id, "key": key,
-            "operation": operation(prompt.operation), "rp": prompt.rp_id,
-            "rp_id_hash": prompt.rp_id_hash.map(|hash| base16ct::lower::encode_string(&hash.0)),
-            "account": prompt.account,
-        })
-    };
-    let value = match notice {
-        Notice::Attached { key, peer } => {
-            json!({"event": "attach", "key": key, "peer": peer.to_string()})
-        }
-        Notice::Detached { key, peer, ended } => json!({
-            "event": "detach", "key": key, "peer": peer.to_string(), "reason": ended.to_string(),
-        }),
-        Notice::Asked { id, key, prompt } => touch("asked", id.0, key, prompt),
-        Notice::Answered {
-            id,
-            key,
-            prompt,
-            decision,
-            refusal,
-        } => {
-            let state = match decision {
-                Decision::Approved => "approved",
-                Decision::Denied => "denied",
-            };
-            let mut value = touch(state, id.0, key, prompt);
-            if let (Some(why), Some(object)) = (refusal, value.as_object_mut()) {
-                object.insert("reason".to_owned(), json!(why));
-            }
-            value
-        }
-        Notice::Withdrawn { id, key, reason } => {
-            let reason = match reason {
-                Withdrawn::Cancelled => "cancelled",
-                Withdrawn::TimedOut => "timed-out",
-                Withdrawn::HostGone => "host-gone",
-            };
-            json!({"event": "touch", "state": "withdrawn", "id": id.0, "key": key, "reason": reason})
-        }
-        Notice::Wink { key } => json!({"event": "wink", "key": key}),
-    };
+    let mut value = serde_json::to_value(notice.to_event()).unwrap_or_default();
+    if let Some(members) = value.as_object_mut() {
+        members.insert("key".to_owned(), json!(notice.key()));
+    }
     value.to_string()
 }
 

@@ -1,32 +1,29 @@
-//! `roamkey passkey`: the passkeys in the vault's keys, which are their discoverable credentials.
+//! `roamkey passkey`: the passkeys in keys, which are their discoverable credentials.
 //!
-//! The documents: of `list` `passkeys`; of `show` and `rename` the passkey as `passkey`; of
-//! `delete` the former one as `deleted`. A passkey has `id` (hexadecimal), `key` (the key's name),
-//! `rp_id`, `rp_name`, `user_handle` (hexadecimal), `user_name`, `user_display_name`, `algorithm`
-//! (its COSE number), `cred_protect` (1 to 3), `cred_blob_len` in bytes, `counter_ceiling` (no
-//! signature had a higher counter) and `sequence` (it rises from one passkey of a key to the
-//! next); from `show` also `public_key` (a COSE_Key in hexadecimal). What a site did not give is
-//! null.
-//!
-//! Deliberately absent: everything secret.
+//! The documents: of `list` `passkeys`; of `show`, `rename`, `inject` and `edit` the passkey as
+//! `passkey`; of `delete` the former one as `deleted`; of `export` `private_key`, or the file as
+//! `path`. A passkey is a [`PasskeyView`]: `id` (hexadecimal), `key` (the key's name), `rp_id`,
+//! `rp_name`, `user_handle` (hexadecimal), `user_name`, `user_display_name`, `algorithm` (its COSE
+//! number), `cred_protect` (1 to 3), `cred_blob_len` in bytes, `large_blob_key`, `counter_ceiling`
+//! (no signature had a higher counter), `backup_eligible`, `backup_state`, `sequence` (it rises
+//! from one passkey of a key to the next), and outside of lists `public_key` (a COSE_Key in
+//! hexadecimal). What a site did not give is null.
+
+mod change;
+mod find;
 
 use clap::{ArgGroup, Parser, Subcommand};
-use roamkey_ctap::{Algorithm, CredProtect, CredentialId, KeyState, Passkey};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Failure,
-    common::{Common, hex},
     confirm::Confirm,
+    desk::DeskArgs,
     output::shown,
     table::{Fit, Table, facts},
 };
-use crate::vault::{Identity, KeyNumber, OpenVault};
-
-/// An id is shown with this many hexadecimal digits, or as many as tell it from the others.
-const SHORT: usize = 8;
-/// As many passkeys are named where an id fits several.
-const MOST_CANDIDATES: usize = 10;
+use crate::rig::{PasskeyEdit, PasskeyView};
+use find::{Which, digits, of_keys};
 
 #[derive(Debug, Parser)]
 pub(super) struct Args {
@@ -44,6 +41,12 @@ enum Command {
     Rename(Rename),
     /// Delete a passkey.
     Delete(Delete),
+    /// Put a passkey into a key, with a private key of one's own.
+    Inject(Box<change::Inject>),
+    /// Change a passkey's account, counter or flags.
+    Edit(change::Edit),
+    /// Write a passkey's private key out; only of a key whose profile lets it.
+    Export(change::Export),
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,17 +58,7 @@ struct List {
     #[arg(long, value_name = "ID")]
     rp: Option<String>,
     #[command(flatten)]
-    common: Common,
-}
-
-/// Which passkey.
-#[derive(Debug, clap::Args)]
-struct Which {
-    /// The beginning of its id, as far as it is no other's.
-    id: String,
-    /// Look in this key alone, by its name or bus id.
-    #[arg(long, value_name = "NAME")]
-    key: Option<String>,
+    desk: DeskArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,7 +66,7 @@ struct Show {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    common: Common,
+    desk: DeskArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,7 +81,7 @@ struct Rename {
     #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
     #[command(flatten)]
-    common: Common,
+    desk: DeskArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,7 +91,7 @@ struct Delete {
     #[command(flatten)]
     confirm: Confirm,
     #[command(flatten)]
-    common: Common,
+    desk: DeskArgs,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
@@ -107,58 +100,23 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Command::Show(args) => show(&args),
         Command::Rename(args) => rename(args),
         Command::Delete(args) => delete(&args),
+        Command::Inject(args) => change::inject(*args),
+        Command::Edit(args) => change::edit(args),
+        Command::Export(args) => change::export(&args),
     }
 }
 
 /// The account, as a list names it.
-pub(super) fn account(passkey: &Passkey<'_>) -> String {
-    let user = passkey.user();
-    let name = user.name.clone().or_else(|| user.display_name.clone());
-    name.unwrap_or_else(|| format!("(user handle {})", hex(&user.id)))
-}
-
-/// A passkey in a document.
-pub(super) fn json_of(key: &str, passkey: &Passkey<'_>) -> Value {
-    let user = passkey.user();
-    json!({
-        "id": hex(passkey.id().as_bytes()), "key": key,
-        "rp_id": passkey.rp_id(), "rp_name": passkey.rp_name(),
-        "user_handle": hex(&user.id), "user_name": user.name,
-        "user_display_name": user.display_name,
-        "algorithm": passkey.algorithm().cose(), "cred_protect": passkey.cred_protect().level(),
-        "cred_blob_len": passkey.cred_blob_len(),
-        "counter_ceiling": passkey.counter_ceiling(), "sequence": passkey.sequence(),
-    })
-}
-
-/// A key with what it remembers.
-struct Loaded {
-    number: KeyNumber,
-    identity: Identity,
-    state: KeyState,
-}
-
-fn load(open: &OpenVault, key: Option<&str>) -> Result<Vec<Loaded>, Failure> {
-    let keys = match key {
-        Some(name) => vec![open.store().find_key(name)?],
-        None => open.store().keys()?,
-    };
-    let loaded = keys.into_iter().map(|(number, identity)| {
-        let state = open.store().key_state(number)?;
-        Ok(Loaded {
-            number,
-            identity,
-            state,
-        })
-    });
-    loaded.collect()
+pub(super) fn account(passkey: &PasskeyView) -> String {
+    let name = passkey.user_name.clone();
+    let name = name.or_else(|| passkey.user_display_name.clone());
+    name.unwrap_or_else(|| format!("(user handle {})", passkey.user_handle))
 }
 
 fn list(args: &List) -> Result<(), Failure> {
-    let open = args.common.open()?;
-    let keys = load(&open, args.key.as_deref())?;
-    open.close();
-    let all = all_of(&keys);
+    let desk = args.desk.open()?;
+    let all = of_keys(&desk, args.key.as_deref())?;
+    drop(desk);
     let digits = digits(&all);
     let mut table = Table::new(&[
         ("ID", Fit::Whole),
@@ -166,223 +124,148 @@ fn list(args: &List) -> Result<(), Failure> {
         ("SITE", Fit::Cut),
         ("ACCOUNT", Fit::Cut),
     ]);
-    let mut documents = Vec::new();
-    let wanted = |passkey: &Passkey<'_>| match &args.rp {
-        Some(rp) => passkey.rp_id() == rp,
-        None => true,
-    };
-    for (key, passkey) in all.iter().filter(|(_, passkey)| wanted(passkey)) {
-        let id = hex(passkey.id().as_bytes());
+    let of_site = |passkey: &PasskeyView| args.rp.as_ref().is_none_or(|rp| passkey.rp_id == *rp);
+    let passkeys: Vec<_> = all.into_iter().filter(of_site).collect();
+    for passkey in &passkeys {
         table.row([
-            id.get(..digits).unwrap_or(&id).to_owned(),
-            key.identity.name.clone(),
-            passkey.rp_id().to_owned(),
+            passkey.id.get(..digits).unwrap_or(&passkey.id).to_owned(),
+            passkey.key.clone(),
+            passkey.rp_id.clone(),
             account(passkey),
         ]);
-        documents.push(json_of(&key.identity.name, passkey));
     }
-    let text = match (documents.is_empty(), &args.rp) {
+    let text = match (passkeys.is_empty(), &args.rp) {
         (true, None) => "There are no passkeys.".to_owned(),
         (true, Some(rp)) => format!("There are no passkeys of {}.", shown(rp)),
         (false, _) => table.to_string(),
     };
-    args.common.say(&text, &json!({"passkeys": documents}))
-}
-
-fn all_of(keys: &[Loaded]) -> Vec<(&Loaded, Passkey<'_>)> {
-    let all = keys.iter().flat_map(|key| {
-        let passkeys = key.state.passkeys().into_iter();
-        passkeys.map(move |passkey| (key, passkey))
-    });
-    all.collect()
-}
-
-/// How many hexadecimal digits tell every id from the others.
-fn digits(all: &[(&Loaded, Passkey<'_>)]) -> usize {
-    let mut ids: Vec<_> = all.iter().map(|(_, passkey)| passkey.id()).collect();
-    ids.sort();
-    let common = ids.windows(2).filter_map(|pair| match pair {
-        [one, other] => {
-            let (one, other) = (hex(one.as_bytes()), hex(other.as_bytes()));
-            let same = one.bytes().zip(other.bytes());
-            Some(same.take_while(|(one, other)| one == other).count())
-        }
-        _ => None,
-    });
-    common.max().map_or(SHORT, |most| SHORT.max(most + 1))
-}
-
-/// The passkey whose id begins so.
-fn find<'a>(keys: &'a [Loaded], which: &Which) -> Result<(&'a Loaded, Passkey<'a>), Failure> {
-    let wanted = which.id.to_ascii_lowercase();
-    if wanted.is_empty() || !wanted.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(Failure::Usage(format!(
-            "{:?} is no beginning of an id: those are hexadecimal digits, as `roamkey passkey \
-             list` shows them",
-            which.id
-        )));
-    }
-    let all = all_of(keys);
-    let digits = digits(&all).max(wanted.len());
-    let mut found = all
-        .into_iter()
-        .filter(|(_, passkey)| hex(passkey.id().as_bytes()).starts_with(&wanted))
-        .collect::<Vec<_>>();
-    if found.len() > 1 {
-        let named = found.iter().take(MOST_CANDIDATES).map(|(key, passkey)| {
-            let id = hex(passkey.id().as_bytes());
-            let id = id.get(..digits).unwrap_or(&id);
-            let (site, key) = (shown(passkey.rp_id()), shown(&key.identity.name));
-            format!("  {id}  {site} as {}, key {key}", shown(&account(passkey)))
-        });
-        let named: Vec<_> = named.collect();
-        let more = match found.len().saturating_sub(named.len()) {
-            0 => String::new(),
-            more => format!("\n  … and {more} more"),
-        };
-        return Err(Failure::Failed(format!(
-            "the ids of {} passkeys begin with {wanted}: type more of the one you mean\n{}{more}",
-            found.len(),
-            named.join("\n")
-        )));
-    }
-    found.pop().ok_or_else(|| {
-        Failure::Failed(format!(
-            "no passkey's id begins with {wanted}: `roamkey passkey list` shows them"
-        ))
-    })
+    args.desk.say(&text, &json!({"passkeys": passkeys}))
 }
 
 fn show(args: &Show) -> Result<(), Failure> {
-    let open = args.common.open()?;
-    let keys = load(&open, args.which.key.as_deref())?;
-    open.close();
-    let (key, passkey) = find(&keys, &args.which)?;
-    let public_key = passkey.public_key().map(|cose| hex(&cose));
-    let user = passkey.user();
-    let not_given = || "(none)".to_owned();
-    let algorithm = passkey.algorithm();
-    let protect = passkey.cred_protect();
+    let desk = args.desk.open()?;
+    let found = args.which.find(&desk)?;
+    let passkey = desk.passkey(&found.key, &found.id)?;
+    let key = desk.key(&found.key)?;
+    drop(desk);
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "(none)".to_owned());
+    let yes = |flag| if flag { "yes" } else { "no" };
     let text = facts(&[
-        ("id", hex(passkey.id().as_bytes())),
-        (
-            "key",
-            format!("{}, bus id {}", key.identity.name, key.number),
-        ),
-        ("site", passkey.rp_id().to_owned()),
-        (
-            "site's name",
-            passkey.rp_name().map_or_else(not_given, str::to_owned),
-        ),
-        ("account", user.name.clone().unwrap_or_else(not_given)),
-        (
-            "person",
-            user.display_name.clone().unwrap_or_else(not_given),
-        ),
-        ("user handle", hex(&user.id)),
+        ("id", passkey.id.clone()),
+        ("key", format!("{}, bus id {}", passkey.key, key.bus_id)),
+        ("site", passkey.rp_id.clone()),
+        ("site's name", or_none(&passkey.rp_name)),
+        ("account", or_none(&passkey.user_name)),
+        ("person", or_none(&passkey.user_display_name)),
+        ("user handle", passkey.user_handle.clone()),
         (
             "algorithm",
-            format!("{} (COSE {})", name_of(algorithm), algorithm.cose()),
+            format!(
+                "{} (COSE {})",
+                name_of(passkey.algorithm),
+                passkey.algorithm
+            ),
         ),
         (
             "credProtect",
-            format!("{}: {}", protect.level(), meaning(protect)),
+            format!(
+                "{}: {}",
+                passkey.cred_protect,
+                meaning(passkey.cred_protect)
+            ),
         ),
         (
             "credBlob",
-            match passkey.cred_blob_len() {
+            match passkey.cred_blob_len {
                 Some(length) => format!("{length} bytes"),
-                None => not_given(),
+                None => "(none)".to_owned(),
             },
         ),
+        ("large blobs", yes(passkey.large_blob_key).to_owned()),
         (
             "counter",
-            format!("{} at most so far", passkey.counter_ceiling()),
+            format!("{} at most so far", passkey.counter_ceiling),
+        ),
+        (
+            "backup",
+            format!(
+                "eligible: {}; backed up: {}",
+                yes(passkey.backup_eligible),
+                yes(passkey.backup_state)
+            ),
         ),
         (
             "number",
-            format!("{} of this key, the oldest is 0", passkey.sequence()),
+            format!("{} of this key, the oldest is 0", passkey.sequence),
         ),
-        ("public key", public_key.clone().unwrap_or_else(not_given)),
+        ("public key", or_none(&passkey.public_key)),
     ]);
-    let mut document = json_of(&key.identity.name, &passkey);
-    if let Some(members) = document.as_object_mut() {
-        members.insert("public_key".to_owned(), json!(public_key));
-    }
-    args.common.say(&text, &json!({"passkey": document}))
+    args.desk.say(&text, &json!({"passkey": passkey}))
 }
 
-fn name_of(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Es256 => "ES256",
-        Algorithm::EdDsa => "EdDSA",
-        Algorithm::Es384 => "ES384",
-        Algorithm::Es256k => "ES256K",
+fn name_of(algorithm: i32) -> &'static str {
+    use roamkey_ctap::Algorithm;
+
+    let all = [
+        (Algorithm::Es256, "ES256"),
+        (Algorithm::EdDsa, "EdDSA"),
+        (Algorithm::Es384, "ES384"),
+        (Algorithm::Es256k, "ES256K"),
+    ];
+    let mut named = all.into_iter();
+    let named = named.find(|(known, _)| known.cose() == algorithm);
+    named.map_or("?", |(_, name)| name)
+}
+
+fn meaning(cred_protect: u8) -> &'static str {
+    match cred_protect {
+        2 => "without a PIN only sites that know its id may use it",
+        3 => "used with a PIN alone",
+        _ => "anybody with the key may use it",
     }
 }
 
-fn meaning(protect: CredProtect) -> &'static str {
-    match protect {
-        CredProtect::Optional => "anybody with the key may use it",
-        CredProtect::OptionalWithList => "without a PIN only sites that know its id may use it",
-        CredProtect::Required => "used with a PIN alone",
-    }
+/// What the account is called now: what was kept may be shorter than what was typed.
+fn names_now(passkey: &PasskeyView) -> String {
+    let name = |name: &Option<String>| name.as_deref().map_or("(none)".to_owned(), shown);
+    format!(
+        "The passkey of {} has the account {} and the person {} now.",
+        shown(&passkey.rp_id),
+        name(&passkey.user_name),
+        name(&passkey.user_display_name)
+    )
 }
 
 fn rename(args: Rename) -> Result<(), Failure> {
-    let mut open = args.common.open()?;
-    let keys = load(&open, args.which.key.as_deref())?;
-    let (key, passkey) = find(&keys, &args.which)?;
-    let (number, id) = (key.number, *passkey.id());
-    let user = passkey.user();
-    let name = args.name.or_else(|| user.name.clone());
-    let display_name = args.display_name.or_else(|| user.display_name.clone());
-    let changes = key.state.rename_passkey(&id, name, display_name);
-    let changes = changes.ok_or_else(|| Failure::Failed("the passkey is gone".to_owned()))?;
-    open.store_mut().change_key(number, changes)?;
-    // What was kept may be shorter than what was typed.
-    let state = open.store().key_state(number)?;
-    open.close();
-    let passkey = of_id(&state, &id)?;
-    let user = passkey.user();
-    let name = |name: &Option<String>| match name {
-        Some(name) => shown(name),
-        None => "(none)".to_owned(),
+    let desk = args.desk.open()?;
+    let found = args.which.find(&desk)?;
+    let edit = PasskeyEdit {
+        user_name: args.name,
+        user_display_name: args.display_name,
+        ..PasskeyEdit::default()
     };
-    let text = format!(
-        "The passkey of {} has the account {} and the person {} now.",
-        shown(passkey.rp_id()),
-        name(&user.name),
-        name(&user.display_name)
-    );
-    let document = json!({"passkey": json_of(&key.identity.name, &passkey)});
-    args.common.say(&text, &document)
-}
-
-fn of_id<'a>(state: &'a KeyState, id: &CredentialId) -> Result<Passkey<'a>, Failure> {
-    let passkeys = state.passkeys().into_iter();
-    let found = passkeys.into_iter().find(|passkey| passkey.id() == id);
-    found.ok_or_else(|| Failure::Failed("the passkey is gone".to_owned()))
+    let passkey = desk.edit_passkey(&found.key, &found.id, edit)?;
+    drop(desk);
+    let document = json!({"passkey": passkey});
+    args.desk.say(&names_now(&passkey), &document)
 }
 
 fn delete(args: &Delete) -> Result<(), Failure> {
-    let mut open = args.common.open()?;
-    let keys = load(&open, args.which.key.as_deref())?;
-    let (key, passkey) = find(&keys, &args.which)?;
+    let desk = args.desk.open()?;
+    let found = args.which.find(&desk)?;
     let what = format!(
         "the passkey of {} as {} in the key {}",
-        shown(passkey.rp_id()),
-        shown(&account(&passkey)),
-        shown(&key.identity.name)
+        shown(&found.rp_id),
+        shown(&account(&found)),
+        shown(&found.key)
     );
     let lost = format!(
         "Deleting {what} cannot be undone. The site still has its half, and asks for a passkey \
          that is not there: remove it there, too."
     );
     args.confirm.ask(&lost, "Delete it?")?;
-    let changes = key.state.delete_passkey(passkey.id());
-    open.store_mut().change_key(key.number, changes)?;
-    open.close();
-    let document = json!({"deleted": json_of(&key.identity.name, &passkey)});
-    args.common.say(&format!("Deleted {what}."), &document)
+    let deleted = desk.delete_passkey(&found.key, &found.id)?;
+    drop(desk);
+    let document = json!({"deleted": deleted});
+    args.desk.say(&format!("Deleted {what}."), &document)
 }

@@ -6,20 +6,18 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use roamkey_ctap::{ChangeSet, KeyState, MAX_PIN_RETRIES, PinRefusal, PinStatus};
+use roamkey_ctap::{MAX_PIN_RETRIES, PinRefusal};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::{
     Failure,
-    common::{Common, key_of, profile_of},
+    desk::{Desk, DeskArgs, called},
     output::shown,
     secret::{self, Source},
     table::facts,
 };
-use crate::{
-    profile::Profile,
-    vault::{Identity, KeyNumber, OpenVault},
-};
+use crate::rig::{NewPin, PinView};
 
 #[derive(Debug, Parser)]
 pub(super) struct Args {
@@ -43,7 +41,7 @@ struct Which {
     #[arg(long, value_name = "NAME")]
     key: Option<String>,
     #[command(flatten)]
-    common: Common,
+    desk: DeskArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -72,159 +70,134 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-/// A key with its PIN.
+/// A key whose PIN is looked at.
 struct Key {
-    open: OpenVault,
-    number: KeyNumber,
-    identity: Identity,
-    profile: Profile,
-    state: KeyState,
+    desk: Desk,
+    bus_id: String,
+    /// For a person.
+    name: String,
 }
 
 impl Key {
     fn open(which: &Which) -> Result<Self, Failure> {
-        let open = which.common.open()?;
-        let (number, identity) = key_of(&open, which.key.as_deref())?;
-        let profile = profile_of(&identity)?;
-        let state = open.store().key_state(number)?;
+        let desk = which.desk.open()?;
+        let key = desk.key_or_only(which.key.as_deref())?;
         Ok(Self {
-            open,
-            number,
-            identity,
-            profile,
-            state,
+            desk,
+            name: called(&key),
+            bus_id: key.bus_id,
         })
     }
 
-    fn pin(&self) -> PinStatus {
-        self.state.pin_status(&self.profile.ctap)
+    fn pin(&self) -> Result<PinView, Failure> {
+        self.desk.pin(&self.bus_id)
     }
 
-    /// Makes a change durable, and sees what is stored then.
-    fn apply(&mut self, changes: ChangeSet) -> Result<(), Failure> {
-        self.open.store_mut().change_key(self.number, changes)?;
-        self.state = self.open.store().key_state(self.number)?;
-        Ok(())
+    fn refused(&self, why: impl std::fmt::Display, advice: &str) -> Failure {
+        Failure::failed(format!("key {}", self.name), format!("{why}{advice}"))
     }
 
-    fn refused(&self, why: PinRefusal) -> Failure {
-        let name = shown(&self.identity.name);
-        let advice = match why {
-            PinRefusal::NotSet => " (`roamkey pin set`)",
-            PinRefusal::Set => " (`roamkey pin change`)",
-            PinRefusal::Blocked => " (`roamkey key wipe`)",
-            PinRefusal::NotOffered
-            | PinRefusal::TooShort { .. }
-            | PinRefusal::TooLong
-            | PinRefusal::EndsWithZero
-            | PinRefusal::Same => "",
+    fn blocked(&self) -> Failure {
+        self.refused(PinRefusal::Blocked, " (`roamkey key wipe`)")
+    }
+
+    fn new_pin(&self, args: &Set, pin: &PinView) -> Result<Zeroizing<String>, Failure> {
+        let source = Source {
+            option: "--new-pin-file",
+            file: args.new_pin_file.as_deref(),
         };
-        Failure::failed(format!("key {name}"), format!("{why}{advice}"))
+        let least = pin.min_length;
+        let prompt = format!(
+            "New PIN of the key {}, {least} characters at least: ",
+            self.name
+        );
+        secret::new_pin(&prompt, source)
     }
 
-    /// Says how it is now, below `what` was done, and closes the vault.
-    fn say(self, which: &Which, what: Option<&str>) -> Result<(), Failure> {
-        let pin = self.pin();
-        let name = self.identity.name;
-        self.open.close();
-        let blocked = pin.is_set && pin.retries == 0;
-        let is = match (pin.offered, pin.is_set, pin.must_change) {
-            (false, ..) => "none: its profile has no PIN",
-            (true, false, _) => "none",
-            (true, true, _) if blocked => "blocked: only `roamkey key wipe` helps",
-            (true, true, true) => "set, and must be changed before it serves",
-            (true, true, false) => "set",
+    /// Sets the PIN; `pin` is the one before.
+    fn set(
+        &self,
+        pin: Option<&Zeroizing<String>>,
+        new_pin: &Zeroizing<String>,
+    ) -> Result<PinView, Failure> {
+        let new = NewPin {
+            pin: pin.map(|pin| pin.as_str().to_owned()),
+            new_pin: new_pin.as_str().to_owned(),
         };
-        let told = facts(&[
-            ("key", name.clone()),
-            ("PIN", is.to_owned()),
-            (
-                "attempts left",
-                format!("{} of {MAX_PIN_RETRIES}", pin.retries),
-            ),
-            ("shortest", format!("{} characters", pin.min_length)),
-        ]);
-        let text = what.map_or(told, |what| format!("{what} {}.", shown(&name)));
-        let document = json!({
-            "key": name, "offered": pin.offered, "is_set": pin.is_set, "retries": pin.retries,
-            "blocked": blocked, "min_length": pin.min_length, "must_change": pin.must_change,
-        });
-        which.common.say(&text, &document)
+        self.desk.set_pin(&self.bus_id, new).map_err(|why| {
+            if self.pin().is_ok_and(|pin| pin.blocked) {
+                return self.blocked();
+            }
+            let (Failure::Usage(why) | Failure::Failed(why)) = why;
+            self.refused(why, "")
+        })
     }
+}
+
+/// Says how a PIN is, below `what` was done.
+fn say(which: &Which, pin: &PinView, what: Option<&str>) -> Result<(), Failure> {
+    let is = match (pin.offered, pin.is_set, pin.must_change) {
+        (false, ..) => "none: its profile has no PIN",
+        (true, false, _) => "none",
+        (true, true, _) if pin.blocked => "blocked: only `roamkey key wipe` helps",
+        (true, true, true) => "set, and must be changed before it serves",
+        (true, true, false) => "set",
+    };
+    let told = facts(&[
+        ("key", pin.key.clone()),
+        ("PIN", is.to_owned()),
+        (
+            "attempts left",
+            format!("{} of {MAX_PIN_RETRIES}", pin.retries),
+        ),
+        ("shortest", format!("{} characters", pin.min_length)),
+    ]);
+    let text = what.map_or(told, |what| format!("{what} {}.", shown(&pin.key)));
+    which.desk.say(&text, &json!(pin))
 }
 
 fn status(which: &Which) -> Result<(), Failure> {
-    Key::open(which)?.say(which, None)
-}
-
-fn new_pin(args: &Set, key: &Key) -> Result<zeroize::Zeroizing<String>, Failure> {
-    let source = Source {
-        option: "--new-pin-file",
-        file: args.new_pin_file.as_deref(),
-    };
-    let name = shown(&key.identity.name);
-    let least = key.pin().min_length;
-    let prompt = format!("New PIN of the key {name}, {least} characters at least: ");
-    secret::new_pin(&prompt, source)
+    let pin = Key::open(which)?.pin()?;
+    say(which, &pin, None)
 }
 
 fn set(args: &Set) -> Result<(), Failure> {
-    let mut key = Key::open(&args.which)?;
-    let pin = key.pin();
+    let key = Key::open(&args.which)?;
+    let pin = key.pin()?;
     // Nobody types one for nothing.
     if !pin.offered {
-        return Err(key.refused(PinRefusal::NotOffered));
+        return Err(key.refused(PinRefusal::NotOffered, ""));
     }
     if pin.is_set {
-        return Err(key.refused(PinRefusal::Set));
+        return Err(key.refused(PinRefusal::Set, " (`roamkey pin change`)"));
     }
-    let new = new_pin(args, &key)?;
-    let changes = key.state.set_pin(&key.profile.ctap, &new);
-    let changes = changes.map_err(|why| key.refused(why))?;
-    key.apply(changes)?;
-    key.say(&args.which, Some("Set the PIN of the key"))
+    let pin = key.set(None, &key.new_pin(args, &pin)?)?;
+    drop(key);
+    say(&args.which, &pin, Some("Set the PIN of the key"))
 }
 
-/// In the key's own order: an attempt is lost before the PIN is looked at, and the attempts are
-/// back once it was right, whatever is wrong with the new one.
+/// The key loses an attempt before it looks at the PIN, and has it back where the PIN was right,
+/// whatever is wrong with the new one.
 fn change(args: &Change) -> Result<(), Failure> {
     let which = &args.set.which;
-    let mut key = Key::open(which)?;
-    let spent = key.state.spend_pin_attempt(&key.profile.ctap);
-    let spent = spent.map_err(|why| key.refused(why))?;
+    let key = Key::open(which)?;
+    let pin = key.pin()?;
+    if !pin.offered {
+        return Err(key.refused(PinRefusal::NotOffered, ""));
+    }
+    if !pin.is_set {
+        return Err(key.refused(PinRefusal::NotSet, " (`roamkey pin set`)"));
+    }
+    if pin.blocked {
+        return Err(key.blocked());
+    }
     let source = Source {
         option: "--pin-file",
         file: args.pin_file.as_deref(),
     };
-    let prompt = format!("PIN of the key {}: ", shown(&key.identity.name));
-    let old = secret::pin(&prompt, source)?;
-    let new = new_pin(&args.set, &key)?;
-    key.apply(spent)?;
-    if !key.state.pin_is(&old) {
-        let why = match key.pin().retries {
-            0 => key.refused(PinRefusal::Blocked),
-            left => {
-                let name = shown(&key.identity.name);
-                let left = super::table::count(left.into(), "attempt");
-                Failure::Failed(format!(
-                    "key {name}: the PIN is wrong, and nothing was changed. Left until it is \
-                     blocked: {left}"
-                ))
-            }
-        };
-        key.open.close();
-        return Err(why);
-    }
-    let changed = key.state.change_pin(&key.profile.ctap, &new);
-    match changed {
-        Ok(changes) => key.apply(changes)?,
-        Err(why) => {
-            let restored = key.state.restore_pin_attempts();
-            key.apply(restored)?;
-            let why = key.refused(why);
-            key.open.close();
-            return Err(why);
-        }
-    }
-    key.say(which, Some("Changed the PIN of the key"))
+    let old = secret::pin(&format!("PIN of the key {}: ", key.name), source)?;
+    let new = key.new_pin(&args.set, &pin)?;
+    let pin = key.set(Some(&old), &new)?;
+    drop(key);
+    say(which, &pin, Some("Changed the PIN of the key"))
 }

@@ -61,6 +61,11 @@ pub(super) fn new_pin(prompt: &str, source: Source<'_>) -> Result<Zeroizing<Stri
     made_up("PIN", prompt, source, |_| Ok(()), &mut type_in)
 }
 
+/// What a control plane wants to be shown. Nobody types it.
+pub(super) fn token(source: Source<'_>) -> Result<Zeroizing<String>, Failure> {
+    given("token", "Token: ", source, &mut type_in)
+}
+
 /// Shows a prompt on the terminal and reads a line without an echo.
 type TypeIn<'a> = &'a mut dyn FnMut(&str) -> io::Result<String>;
 

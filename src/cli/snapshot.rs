@@ -6,17 +6,16 @@
 //! `name`, `removed` (the key itself is gone), `passkeys` (`rp_id` and `account`), `reset`, `pin`
 //! and `damaged`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Failure,
-    access::now,
-    common::Common,
     confirm::Confirm,
+    desk::DeskArgs,
     output::shown,
     table::{count, date},
 };
-use crate::vault::{KeyLoss, Loss, Snapshot};
+use crate::rig::SnapshotLoss;
 
 /// A person's list of passkeys has this many at most.
 const LISTED: usize = 50;
@@ -29,7 +28,7 @@ pub(super) struct SnapshotArgs {
     #[arg(long)]
     remove: bool,
     #[command(flatten)]
-    common: Common,
+    desk: DeskArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -39,37 +38,31 @@ pub(super) struct RollbackArgs {
     #[command(flatten)]
     confirm: Confirm,
     #[command(flatten)]
-    common: Common,
+    desk: DeskArgs,
 }
 
 pub(super) fn snapshot(args: &SnapshotArgs) -> Result<(), Failure> {
     let name = &args.name;
-    let mut open = args.common.open()?;
+    let desk = args.desk.open()?;
     if args.remove {
-        open.store_mut().remove_snapshot(name)?;
-        open.close();
+        desk.remove_snapshot(name)?;
+        drop(desk);
         let text = format!("The snapshot {} is removed.", shown(name));
-        return args.common.say(&text, &json!({"removed": name}));
+        return args.desk.say(&text, &json!({"removed": name}));
     }
-    open.store_mut().snapshot(name, now())?;
-    let snapshots = open.store().snapshots();
-    open.close();
-    let made = snapshots.iter().find(|made| made.name == *name);
-    let keys = made.map_or(0, |made| made.keys);
+    let made = desk.snapshot(name)?;
+    drop(desk);
     let text = format!(
         "The snapshot {} has {} as of now. It is in the vault's file: a lost disk loses it too, \
          which `roamkey vault backup` is for.",
         shown(name),
-        count(keys, "key")
+        count(made.keys, "key")
     );
-    let document = json!({"snapshot": made.map(document_of)});
-    args.common.say(&text, &document)
+    args.desk.say(&text, &json!({"snapshot": made}))
 }
 
-pub(super) fn list(common: &Common) -> Result<(), Failure> {
-    let open = common.open()?;
-    let snapshots = open.store().snapshots();
-    open.close();
+pub(super) fn list(args: &DeskArgs) -> Result<(), Failure> {
+    let snapshots = args.open()?.snapshots()?;
     let lines: Vec<_> = snapshots
         .iter()
         .map(|snapshot| {
@@ -81,58 +74,32 @@ pub(super) fn list(common: &Common) -> Result<(), Failure> {
         true => "There are no snapshots: `roamkey vault snapshot NAME` makes one.".to_owned(),
         false => lines.join("\n"),
     };
-    let snapshots: Vec<_> = snapshots.iter().map(document_of).collect();
-    common.say(&text, &json!({"snapshots": snapshots}))
+    args.say(&text, &json!({"snapshots": snapshots}))
 }
 
 pub(super) fn rollback(args: &RollbackArgs) -> Result<(), Failure> {
     let name = &args.name;
-    let mut open = args.common.open()?;
-    let lost = open.store().rollback_loss(name)?;
-    args.confirm
-        .ask(&loss_text(&lost), &format!("Go back to {}?", shown(name)))?;
-    let lost = open.store_mut().rollback(name)?;
-    open.close();
+    let desk = args.desk.open()?;
+    let lost = desk.rollback_loss(name)?;
+    let question = format!("Go back to {}?", shown(name));
+    args.confirm.ask(&loss_text(&lost), &question)?;
+    let lost = desk.rollback(name)?;
+    drop(desk);
     let text = format!(
         "The keys are as they were in {}, but for signature counters and PIN tries, which do not \
          go back.",
         shown(name)
     );
-    let keys: Vec<_> = lost.keys.iter().map(loss_document).collect();
-    args.common
-        .say(&text, &json!({"snapshot": name, "lost": keys}))
+    args.desk
+        .say(&text, &json!({"snapshot": name, "lost": lost}))
 }
 
-fn document_of(snapshot: &Snapshot) -> Value {
-    json!({
-        "name": snapshot.name,
-        "created": snapshot.created,
-        "commit": snapshot.commit,
-        "keys": snapshot.keys,
-    })
-}
-
-fn loss_document(key: &KeyLoss) -> Value {
-    let passkeys = key.passkeys.iter();
-    let passkeys: Vec<_> = passkeys
-        .map(|passkey| json!({"rp_id": passkey.rp_id, "account": passkey.account}))
-        .collect();
-    json!({
-        "name": key.name,
-        "removed": key.removed,
-        "passkeys": passkeys,
-        "reset": key.reset,
-        "pin": key.pin,
-        "damaged": key.damaged,
-    })
-}
-
-fn loss_text(loss: &Loss) -> String {
-    if loss.keys.is_empty() {
+fn loss_text(lost: &[SnapshotLoss]) -> String {
+    if lost.is_empty() {
         return "Nothing was made since that would be lost.".to_owned();
     }
     let mut lines = vec!["This is lost:".to_owned()];
-    for key in &loss.keys {
+    for key in lost {
         let name = shown(&key.name);
         let passkeys = count(key.passkeys.len(), "passkey");
         match (key.removed, key.passkeys.is_empty()) {

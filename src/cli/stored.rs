@@ -1,15 +1,12 @@
 //! The keys that `roamkey run` serves from a vault.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{
     Failure,
     access::{VaultArgs, key_file_beside, now},
-    run::Ready,
 };
 use crate::{
-    key::{Key, Seed},
-    presence::Broker,
     profile::Profile,
     vault::{
         KeyNumber, OpenVault, Vault, VaultThread,
@@ -33,9 +30,11 @@ pub(super) struct Wanted<'a> {
 
 /// A vault that is served.
 pub(super) struct Served {
-    vault: Vault,
+    pub(super) vault: Vault,
+    pub(super) path: PathBuf,
     thread: VaultThread,
-    keys: Vec<(KeyNumber, crate::vault::Identity)>,
+    /// The keys that were chosen.
+    pub(super) numbers: Vec<KeyNumber>,
     /// What a person should know of how it is protected.
     pub(super) note: String,
 }
@@ -50,7 +49,7 @@ pub(super) fn open(wanted: &Wanted<'_>) -> Result<Served, Failure> {
     };
     make_missing(&mut open, wanted)?;
     let all = open.store().keys()?;
-    let keys = if wanted.names.is_empty() {
+    let keys: Vec<_> = if wanted.names.is_empty() {
         let count = wanted.count.unwrap_or(u32::MAX);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         all.into_iter().take(count).collect()
@@ -62,8 +61,9 @@ pub(super) fn open(wanted: &Wanted<'_>) -> Result<Served, Failure> {
     let (vault, thread) = open.serve()?;
     Ok(Served {
         vault,
+        path,
         thread,
-        keys,
+        numbers: keys.into_iter().map(|(number, _)| number).collect(),
         note,
     })
 }
@@ -140,28 +140,5 @@ impl Served {
     pub(super) fn close(self) {
         drop(self.vault);
         self.thread.join();
-    }
-
-    /// The keys, ready to be attached, each with its bus id and its USB identity.
-    pub(super) async fn keys(&self, broker: &Broker) -> Result<Vec<Ready>, Failure> {
-        let mut ready = Vec::new();
-        for (number, identity) in &self.keys {
-            let name = number.to_string();
-            let failed = |why: &dyn std::fmt::Display| Failure::failed(format!("key {name}"), why);
-            let profile = Profile::stored(&identity.profile).map_err(|why| failed(&why))?;
-            let seed = Seed::random().map_err(|why| failed(&why))?;
-            let vault = Box::new(self.vault.key(*number));
-            let key = Key::open(&profile, seed, vault, broker.seat(&name)).await;
-            ready.push(Ready {
-                key: key.map_err(|why| failed(&why))?,
-                usb: profile
-                    .usb_identity(&identity.serial)
-                    .map_err(|why| failed(&why))?,
-                busid: name,
-                serial: identity.serial.clone(),
-                name: Some(identity.name.clone()),
-            });
-        }
-        Ok(ready)
     }
 }

@@ -129,7 +129,7 @@ pub(super) fn wrapped(text: &str) -> String {
 }
 
 /// A text in parts that are no wider than `room`, broken at spaces where there are any.
-fn parts(text: &str, room: usize) -> Vec<String> {
+pub(super) fn parts(text: &str, room: usize) -> Vec<String> {
     let mut parts = vec![String::new()];
     for word in text.split_inclusive(' ') {
         let mut line = parts.pop().unwrap_or_default();

@@ -12,7 +12,7 @@ use std::path::Path;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Failure, backup, common::Common, snapshot, table::date};
+use super::{Failure, backup, desk::DeskArgs, snapshot, table::date};
 use crate::vault::unlock::{Kind, Method, Slot};
 
 #[derive(Debug, Parser)]
@@ -40,7 +40,7 @@ enum Command {
     /// Keep a copy of all keys as they are in the vault, to go back to.
     Snapshot(snapshot::SnapshotArgs),
     /// List the snapshots.
-    Snapshots(Common),
+    Snapshots(DeskArgs),
     /// Put all keys back as they were when a snapshot was made.
     Rollback(snapshot::RollbackArgs),
 }
@@ -55,7 +55,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Snapshot(args) => snapshot::snapshot(&args),
-        Command::Snapshots(common) => snapshot::list(&common),
+        Command::Snapshots(desk) => snapshot::list(&desk),
         Command::Rollback(args) => snapshot::rollback(&args),
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Deliberately absent: what any message means, and how reports travel.
 
+mod handle;
+mod outside;
 mod seed;
 #[cfg(test)]
 mod tests;
@@ -15,20 +17,29 @@ use std::{
 };
 
 use roamkey_ctap::{CommitFailed, CommitId, Device, Event, Instant, KeyState};
-use roamkey_transport::{Ended, Event as HostEvent, Transport, usbip::Attachments};
+use roamkey_transport::{Attachments, Ended, Event as HostEvent, Transport};
 use tokio::time::{Instant as Clock, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
+use handle::Wish;
+pub use handle::{ChangeError, KeyHandle, Port};
+use outside::{Next, Outside};
 pub use seed::Seed;
 
 use crate::{
-    presence::Seat,
+    journal,
+    presence::{Scribe, Seat},
     profile::Profile,
     vault::{KeyVault, Pending, VaultError},
 };
 
 /// How long to wait before a vault that failed is tried again.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
+
+/// More traces than these are noted at once, however busy the host keeps the key.
+const MOST_TRACES: usize = 64;
+/// How many events of its host are thrown away, at most, while a key is pulled out.
+const FLUSH_TURNS: usize = 64;
 
 /// What the vault is doing for the key.
 enum Vaulting {
@@ -47,6 +58,8 @@ enum Woken {
     Reloaded(Result<Box<KeyState>, VaultError>),
     Paused,
     Timeout,
+    /// `None` when nobody can wish for anything any more.
+    Wish(Option<Wish>),
 }
 
 /// A security key with everything that it needs from the world.
@@ -55,8 +68,12 @@ pub struct Key {
     vault: Box<dyn KeyVault>,
     vaulting: Vaulting,
     seat: Seat,
+    scribe: Scribe,
     /// The origin of the state machine's time.
     origin: Clock,
+    /// Whether its host gives it power.
+    powered: bool,
+    outside: Outside,
 }
 
 impl Key {
@@ -75,21 +92,55 @@ impl Key {
             device: Device::new(profile.ctap.clone(), state, seed.into_rng()),
             vault,
             vaulting: Vaulting::Nothing,
+            scribe: seat.scribe(),
             seat,
             origin: Clock::now(),
+            powered: false,
+            outside: Outside::default(),
         })
     }
 
-    /// Serves one host after the other until the key is taken off the server.
-    pub async fn run(mut self, mut hosts: Attachments) {
-        loop {
-            let host = tokio::select! {
-                host = hosts.next() => host,
-                () = self.work_without_host() => continue,
+    /// A way to reach the key while it runs; what happens on its wires is noted from now on.
+    pub fn handle(&mut self) -> KeyHandle {
+        self.device.handle_tracing(true);
+        self.outside.handle()
+    }
+
+    /// Serves the hosts of one place, one after the other, until the key is taken off there; and
+    /// where others can reach it, until it is stopped.
+    pub async fn run(mut self, hosts: Attachments) {
+        let pull = Box::new(|| ());
+        self.outside.plug(Port { hosts, pull });
+        self.work().await;
+    }
+
+    /// Serves hosts wherever it is plugged in, until it is stopped or nobody can reach it.
+    pub async fn work(mut self) {
+        while self.outside.is_wanted() {
+            let woken = tokio::select! {
+                biased;
+                woken = vaulted(&mut self.vaulting) => woken,
+                () = until(self.origin, self.device.poll_timeout()) => Woken::Timeout,
+                next = self.outside.next() => match next {
+                    Next::Wish(wish) => Woken::Wish(wish),
+                    Next::Host(Some(host)) => {
+                        self.serve(host).await;
+                        self.outside.session_over();
+                        continue;
+                    }
+                    Next::Host(None) => {
+                        self.outside.unplugged();
+                        continue;
+                    }
+                },
             };
-            let Some(host) = host else { return };
-            self.serve(host).await;
+            // Only a host's end is an error here, and there is none.
+            let _ = self.handle_woken(woken);
+            self.scribe.note_traces(&mut self.device);
+            self.outside.session_over();
         }
+        self.outside.pull_out();
+        self.outside.session_over();
     }
 
     /// Serves one host until it is gone. The key has power from the host's configuration of the
@@ -97,14 +148,20 @@ impl Key {
     pub async fn serve(&mut self, mut host: Box<dyn Transport>) -> Ended {
         let peer = host.peer();
         info!(key = self.seat.key(), %peer, "attached");
+        self.outside.shown.set_host(Some(peer.to_string()));
         self.seat.attached(peer);
         let ended = loop {
             if let Err(ended) = self.turn(&mut *host).await {
                 break ended;
             }
         };
+        // Before its end is told.
+        drop(host);
+        self.outside.shown.set_host(None);
+        self.powered = false;
         self.device.handle_power(self.now(), false);
         self.settle();
+        self.scribe.note_traces(&mut self.device);
         match ended {
             Ended::Violation(_) | Ended::SlowReader => {
                 warn!(key = self.seat.key(), %peer, %ended, "detached");
@@ -124,10 +181,24 @@ impl Key {
             biased;
             (id, decision) = self.seat.decision() => Woken::Decision(id, decision),
             woken = vaulted(&mut self.vaulting) => woken,
+            wish = self.outside.next_wish() => Woken::Wish(wish),
             () = until(self.origin, self.device.poll_timeout()) => Woken::Timeout,
-            event = poll_fn(|cx| host.poll_event(cx)) => Woken::Host(event),
+            event = poll_fn(|cx| poll_host(host, cx, &self.scribe, &mut self.device)) => {
+                Woken::Host(event)
+            }
         };
-        self.handle(woken)?;
+        self.handle_woken(woken)?;
+        if self.device.waiting_traces() > MOST_TRACES {
+            self.scribe.note_traces(&mut self.device);
+        }
+        if self.outside.takes_unplug() {
+            flush(host).await;
+            self.outside.pull_out();
+            self.scribe.note(journal::Event::Unplugged);
+        }
+        if self.outside.is_pulled() {
+            return Err(Ended::Removed);
+        }
         while host.wants_report() {
             let Some(report) = self.device.poll_report() else {
                 break;
@@ -137,21 +208,14 @@ impl Key {
         Ok(())
     }
 
-    /// Finishes what is under way while no host is there.
-    async fn work_without_host(&mut self) {
-        let woken = tokio::select! {
-            woken = vaulted(&mut self.vaulting) => woken,
-            () = until(self.origin, self.device.poll_timeout()) => Woken::Timeout,
-        };
-        // Only a host's end is an error here, and there is none.
-        let _ = self.handle(woken);
-    }
-
-    fn handle(&mut self, woken: Woken) -> Result<(), Ended> {
+    fn handle_woken(&mut self, woken: Woken) -> Result<(), Ended> {
         let now = self.now();
         match woken {
             Woken::Host(event) => match event? {
-                HostEvent::PowerOn => self.device.handle_power(now, true),
+                HostEvent::PowerOn => {
+                    self.powered = true;
+                    self.device.handle_power(now, true);
+                }
                 HostEvent::Report(report) => self.device.handle_report(now, &report),
                 HostEvent::ReportWanted => self.device.handle_reader(now, true),
                 HostEvent::ReportUnwanted => self.device.handle_reader(now, false),
@@ -161,8 +225,14 @@ impl Key {
             Woken::Reloaded(result) => self.reloaded(result),
             Woken::Paused => self.vaulting = Vaulting::Reloading(self.vault.load()),
             Woken::Timeout => self.device.handle_timeout(now),
+            Woken::Wish(wish) => {
+                // Whoever asks sees what the host has seen.
+                self.scribe.note_traces(&mut self.device);
+                self.handle_wish(wish);
+            }
         }
         self.settle();
+        self.start_changes();
         Ok(())
     }
 
@@ -171,6 +241,8 @@ impl Key {
         while let Some(event) = self.device.poll_event() {
             match event {
                 Event::PresenceNeeded { id, prompt } => {
+                    // What is asked for is noted before the touch that it needs.
+                    self.scribe.note_traces(&mut self.device);
                     if let Some(decision) = self.seat.ask(id, &prompt) {
                         self.device.handle_decision(self.now(), id, decision);
                     }
@@ -182,7 +254,16 @@ impl Key {
                     self.poll_commit_once();
                 }
                 Event::Wink => self.seat.wink(),
-                Event::Trace(_) | Event::FaultMet { .. } | Event::Unplug => {}
+                Event::FaultMet {
+                    id,
+                    fault,
+                    operation,
+                } => self.scribe.note(journal::Event::Fault {
+                    id: id.0,
+                    fault: fault.to_string(),
+                    operation,
+                }),
+                Event::Unplug => self.outside.want_unplug(),
             }
         }
     }
@@ -197,19 +278,27 @@ impl Key {
         match woken {
             Poll::Ready(Woken::Committed(id, result)) => self.committed(id, result),
             Poll::Ready(Woken::Reloaded(result)) => self.reloaded(result),
-            Poll::Ready(Woken::Host(_) | Woken::Decision(..) | Woken::Paused | Woken::Timeout)
+            Poll::Ready(
+                Woken::Host(_)
+                | Woken::Decision(..)
+                | Woken::Paused
+                | Woken::Timeout
+                | Woken::Wish(_),
+            )
             | Poll::Pending => {}
         }
     }
 
     fn committed(&mut self, id: CommitId, result: Result<(), VaultError>) {
         self.vaulting = Vaulting::Nothing;
+        let stored = result.is_ok();
         let result = result.map_err(|why| {
             error!(key = self.seat.key(), %why, "not stored: the key answers an error");
             self.vaulting = Vaulting::Reloading(self.vault.load());
             CommitFailed
         });
         self.device.handle_committed(self.now(), id, result);
+        self.outside.committed(id, stored);
     }
 
     fn reloaded(&mut self, result: Result<Box<KeyState>, VaultError>) {
@@ -217,6 +306,7 @@ impl Key {
             Ok(state) => {
                 self.vaulting = Vaulting::Nothing;
                 self.device.handle_restored(*state);
+                self.outside.reloaded();
                 info!(
                     key = self.seat.key(),
                     "read again from the vault: the key goes on"
@@ -233,6 +323,35 @@ impl Key {
         let elapsed = self.origin.elapsed().as_millis();
         Instant::from_millis(u64::try_from(elapsed).unwrap_or(u64::MAX))
     }
+}
+
+/// The host's next event. Before the key sleeps, and once the host has its reports, there is time to
+/// note what happened.
+fn poll_host(
+    host: &mut dyn Transport,
+    cx: &mut Context<'_>,
+    scribe: &Scribe,
+    device: &mut Device,
+) -> Poll<Result<HostEvent, Ended>> {
+    let polled = host.poll_event(cx);
+    if polled.is_pending() {
+        scribe.note_traces(device);
+    }
+    polled
+}
+
+/// What was sent before the key is pulled out has left it: lets the transport write, whatever the
+/// host does meanwhile.
+async fn flush(host: &mut dyn Transport) {
+    poll_fn(|cx| {
+        for _ in 0..FLUSH_TURNS {
+            if !matches!(host.poll_event(cx), Poll::Ready(Ok(_))) {
+                break;
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// The vault's next answer; never, while nothing is asked of it.

@@ -4,7 +4,9 @@
 //! request at a time; requests of several keys wait beside one another, since a browser asks
 //! every attached key and withdraws the rest when one answers.
 
+mod notice;
 mod policy;
+mod script;
 #[cfg(test)]
 mod tests;
 
@@ -13,12 +15,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use roamkey_ctap::{Decision, PresenceId, Prompt, Withdrawn};
+use roamkey_ctap::{Decision, Device, PresenceId, Prompt, Withdrawn};
 use roamkey_transport::{Ended, Peer};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 use tracing::{info, warn};
 
-pub use policy::{Policy, Touch, Verdict};
+pub use notice::Notice;
+pub use policy::{Others, Policy, Touch, Verdict};
+pub use script::{Answer, MOST_STEPS, Step, parse as parse_script};
+
+use crate::journal::{Event, Journal};
 
 /// How many notices may wait for whoever shows them; more are dropped with a warning.
 const NOTICES: usize = 1_024;
@@ -27,76 +36,36 @@ const NOTICES: usize = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// Something to show a person or to log for a rig.
-#[derive(Clone, Debug)]
-pub enum Notice {
-    /// A host has the key.
-    Attached {
-        /// Which key.
-        key: String,
-        /// Who.
-        peer: Peer,
-    },
-    /// The host is gone.
-    Detached {
-        /// Which key.
-        key: String,
-        /// Who.
-        peer: Peer,
-        /// Why.
-        ended: Ended,
-    },
-    /// A touch is needed and a person has to give it.
-    Asked {
-        /// To answer with.
-        id: RequestId,
-        /// Which key.
-        key: String,
-        /// What for.
-        prompt: Prompt,
-    },
-    /// A touch was given or refused.
-    Answered {
-        /// What was asked.
-        id: RequestId,
-        /// Which key.
-        key: String,
-        /// What for.
-        prompt: Prompt,
-        /// The answer.
-        decision: Decision,
-        /// Why a policy refused, in words.
-        refusal: Option<&'static str>,
-    },
-    /// A touch is no longer needed.
-    Withdrawn {
-        /// What was asked.
-        id: RequestId,
-        /// Which key.
-        key: String,
-        /// Why.
-        reason: Withdrawn,
-    },
-    /// The key was asked to show itself.
-    Wink {
-        /// Which key.
-        key: String,
-    },
-}
-
 /// A request that waits for a person.
 struct Request {
     key: String,
     prompt: Prompt,
     presence: PresenceId,
+    since: Instant,
     answers: mpsc::UnboundedSender<(PresenceId, Decision)>,
 }
 
+/// A request that waits, for who may answer it.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// To answer with.
+    pub id: RequestId,
+    /// Which key.
+    pub key: String,
+    /// What for.
+    pub prompt: Prompt,
+    /// Since when.
+    pub since: Instant,
+}
+
 struct Shared {
+    /// Of keys that have none of their own.
     policy: Policy,
+    policies: BTreeMap<String, Policy>,
     last_id: u64,
     requests: BTreeMap<RequestId, Request>,
     notices: Option<mpsc::Sender<Notice>>,
+    journal: Journal,
 }
 
 /// Decides touches for all keys of a process. Clones are handles to the same one.
@@ -108,10 +77,42 @@ impl Broker {
     pub fn new(policy: Policy) -> Self {
         Self(Arc::new(Mutex::new(Shared {
             policy,
+            policies: BTreeMap::new(),
             last_id: 0,
             requests: BTreeMap::new(),
             notices: None,
+            journal: Journal::new(),
         })))
+    }
+
+    /// The last has happened: the audience and everybody who follows the journal have an end.
+    pub fn close(&self) {
+        let mut shared = self.lock();
+        shared.notices = None;
+        shared.journal.close();
+    }
+
+    /// Where everything is noted.
+    pub fn journal(&self) -> Journal {
+        self.lock().journal.clone()
+    }
+
+    /// How the touches of a key are decided.
+    pub fn policy(&self, key: &str) -> Policy {
+        let shared = self.lock();
+        let own = shared.policies.get(key);
+        own.unwrap_or(&shared.policy).clone()
+    }
+
+    /// Decides the touches of a key by a policy of its own from now on. A request that waits
+    /// already goes on waiting.
+    pub fn set_policy(&self, key: &str, policy: Policy) {
+        self.lock().policies.insert(key.to_owned(), policy);
+    }
+
+    /// Decides the touches of a key as those of any other again.
+    pub fn forget_policy(&self, key: &str) {
+        self.lock().policies.remove(key);
     }
 
     /// Everything that happens from now on; replaces an earlier audience.
@@ -130,12 +131,26 @@ impl Broker {
             sender,
             answers,
             open: None,
+            due: None,
         }
     }
 
     /// What waits for a person, the oldest first.
     pub fn pending(&self) -> Vec<RequestId> {
         self.lock().requests.keys().copied().collect()
+    }
+
+    /// What waits, the oldest first, with what it is for.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        let shared = self.lock();
+        let requests = shared.requests.iter();
+        let waiting = requests.map(|(id, request)| Waiting {
+            id: *id,
+            key: request.key.clone(),
+            prompt: request.prompt.clone(),
+            since: request.since,
+        });
+        waiting.collect()
     }
 
     /// A person answers. False if the request is over.
@@ -162,7 +177,15 @@ impl Broker {
 }
 
 impl Shared {
+    fn judge(&mut self, key: &str, prompt: &Prompt) -> Verdict {
+        match self.policies.get_mut(key) {
+            Some(own) => own.judge(prompt),
+            None => self.policy.judge(prompt),
+        }
+    }
+
     fn notify(&mut self, notice: Notice) {
+        self.journal.record(notice.key(), notice.to_event());
         let Some(notices) = &self.notices else { return };
         match notices.try_send(notice) {
             Ok(()) => {}
@@ -170,6 +193,25 @@ impl Shared {
                 warn!("nobody reads stdout: events are lost")
             }
             Err(mpsc::error::TrySendError::Closed(_)) => self.notices = None,
+        }
+    }
+}
+
+/// Notes what happens to one key.
+pub(crate) struct Scribe {
+    journal: Journal,
+    key: String,
+}
+
+impl Scribe {
+    pub(crate) fn note(&self, event: Event) {
+        self.journal.record(&self.key, event);
+    }
+
+    /// Notes what happened on the wires of the key.
+    pub(crate) fn note_traces(&self, device: &mut Device) {
+        while let Some(trace) = device.poll_trace() {
+            self.note(trace.into());
         }
     }
 }
@@ -182,6 +224,8 @@ pub struct Seat {
     /// At most one answer for each request, and a key has one request at a time.
     answers: mpsc::UnboundedReceiver<(PresenceId, Decision)>,
     open: Option<(PresenceId, RequestId)>,
+    /// What a policy answers later, and when.
+    due: Option<(Instant, RequestId, Decision)>,
 }
 
 impl Seat {
@@ -197,12 +241,17 @@ impl Seat {
         let id = RequestId(shared.last_id);
         let (key, prompt) = (self.key.clone(), prompt.clone());
         info!(key, operation = ?prompt.operation, rp = prompt.rp_id, "touch needed");
-        let (decision, refusal) = match shared.policy.judge(&prompt) {
-            Verdict::Ask => {
+        let verdict = shared.judge(&key, &prompt);
+        let (decision, refusal) = match verdict {
+            Verdict::Ask | Verdict::After(..) => {
+                if let Verdict::After(wait, decision) = verdict {
+                    self.due = Some((Instant::now() + wait, id, decision));
+                }
                 let request = Request {
                     key: key.clone(),
                     prompt: prompt.clone(),
                     presence,
+                    since: Instant::now(),
                     answers: self.sender.clone(),
                 };
                 shared.requests.insert(id, request);
@@ -229,18 +278,44 @@ impl Seat {
             return;
         };
         let mut shared = self.broker.lock();
-        if shared.requests.remove(&id).is_some() {
-            let key = self.key.clone();
-            shared.notify(Notice::Withdrawn { id, key, reason });
+        if let Some(request) = shared.requests.remove(&id) {
+            shared.notify(Notice::Withdrawn {
+                id,
+                key: request.key,
+                prompt: request.prompt,
+                reason,
+            });
         }
     }
 
-    /// A person's next answer. Cancel-safe.
+    /// The next answer, of a person or of a policy that takes its time. Cancel-safe.
     pub async fn decision(&mut self) -> (PresenceId, Decision) {
-        match self.answers.recv().await {
-            Some(answer) => answer,
-            // Not reached: the seat itself holds a sender.
-            None => std::future::pending().await,
+        loop {
+            let due = self.due;
+            let answer = tokio::select! {
+                biased;
+                answer = self.answers.recv() => answer,
+                () = until(due) => {
+                    if let Some((_, id, decision)) = self.due.take() {
+                        // It is over where a person was faster.
+                        self.broker.decide(id, decision);
+                    }
+                    continue;
+                }
+            };
+            match answer {
+                Some(answer) => return answer,
+                // Not reached: the seat itself holds a sender.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Notes things about the key, wherever the seat is.
+    pub(crate) fn scribe(&self) -> Scribe {
+        Scribe {
+            journal: self.broker.journal(),
+            key: self.key.clone(),
         }
     }
 
@@ -259,5 +334,13 @@ impl Seat {
     pub(crate) fn wink(&self) {
         let key = self.key.clone();
         self.broker.lock().notify(Notice::Wink { key });
+    }
+}
+
+/// Sleeps until a policy's answer is due; for ever, where none is.
+async fn until(due: Option<(Instant, RequestId, Decision)>) {
+    match due {
+        Some((at, ..)) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

@@ -1,6 +1,10 @@
 //! What is decided without a person.
 
-use roamkey_ctap::{Prompt, RpIdHash};
+use std::{collections::VecDeque, time::Duration};
+
+use roamkey_ctap::{Decision, Prompt, RpIdHash};
+
+use super::script::{Answer, Step};
 
 /// What happens when a touch is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +15,10 @@ pub enum Touch {
     Ask,
     /// Refuse at once.
     Deny,
+    /// Answer never: the request ends when its host gives up or its time is over.
+    Never,
+    /// Approve after this time, as a person who needs a moment.
+    Delay(Duration),
 }
 
 /// A policy's word on a request.
@@ -22,14 +30,31 @@ pub enum Verdict {
     Deny(&'static str),
     /// A person decides.
     Ask,
+    /// This, after some time, unless a person is faster.
+    After(Duration, Decision),
+}
+
+/// What becomes of requests for sites that a policy does not name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Others {
+    /// They are refused.
+    #[default]
+    Deny,
+    /// A person decides.
+    Ask,
 }
 
 /// How touches are decided.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    touch: Touch,
-    /// Sites that may ask; empty for any.
-    sites: Vec<RpIdHash>,
+    /// What happens once the script is over.
+    pub touch: Touch,
+    /// RP ids of the sites that this is for; empty for any.
+    pub sites: Vec<String>,
+    /// What happens to requests for other sites.
+    pub others: Others,
+    /// Answers to the next requests, the first one first; requests for other sites use none up.
+    pub script: VecDeque<Step>,
 }
 
 impl Policy {
@@ -37,7 +62,9 @@ impl Policy {
     pub fn new<'a>(touch: Touch, rp_ids: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             touch,
-            sites: rp_ids.into_iter().map(RpIdHash::of).collect(),
+            sites: rp_ids.into_iter().map(str::to_owned).collect(),
+            others: Others::default(),
+            script: VecDeque::new(),
         }
     }
 
@@ -46,17 +73,42 @@ impl Policy {
         Self::new(Touch::Auto, [])
     }
 
-    /// The policy's word on a request. One that concerns no site (a choice of key, a reset) is
-    /// not held back by the list of sites.
-    pub fn judge(&self, prompt: &Prompt) -> Verdict {
-        let foreign = |site| !self.sites.is_empty() && !self.sites.contains(&site);
-        if prompt.rp_id_hash.is_some_and(foreign) {
-            return Verdict::Deny("the site is not one of those named with --rp");
+    /// The policy's word on a request, which uses up a step of the script. A request that
+    /// concerns no site (a choice of key, a reset) is not held back by the list of sites.
+    pub fn judge(&mut self, prompt: &Prompt) -> Verdict {
+        if prompt.rp_id_hash.is_some_and(|site| self.is_foreign(site)) {
+            return match self.others {
+                Others::Deny => Verdict::Deny(
+                    "the site is not one of those that may ask (--rp, or the key's touch policy)",
+                ),
+                Others::Ask => Verdict::Ask,
+            };
+        }
+        if let Some(step) = self.script.pop_front() {
+            return step.verdict();
         }
         match self.touch {
             Touch::Auto => Verdict::Approve,
-            Touch::Ask => Verdict::Ask,
-            Touch::Deny => Verdict::Deny("--touch deny"),
+            Touch::Ask | Touch::Never => Verdict::Ask,
+            Touch::Deny => Verdict::Deny("every touch is refused"),
+            Touch::Delay(wait) => Verdict::After(wait, Decision::Approved),
+        }
+    }
+
+    fn is_foreign(&self, site: RpIdHash) -> bool {
+        let mut named = self.sites.iter();
+        !self.sites.is_empty() && !named.any(|named| RpIdHash::of(named) == site)
+    }
+}
+
+impl Step {
+    fn verdict(self) -> Verdict {
+        match (self.answer, self.wait) {
+            (Answer::Ignore, _) => Verdict::Ask,
+            (Answer::Approve, Duration::ZERO) => Verdict::Approve,
+            (Answer::Deny, Duration::ZERO) => Verdict::Deny("the script says so"),
+            (Answer::Approve, wait) => Verdict::After(wait, Decision::Approved),
+            (Answer::Deny, wait) => Verdict::After(wait, Decision::Denied),
         }
     }
 }

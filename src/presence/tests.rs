@@ -21,7 +21,7 @@ fn u2f_prompt(rp_id: &str) -> Prompt {
 
 #[test]
 fn named_sites_only_are_approved() {
-    let policy = Policy::new(Touch::Auto, ["good.example", "also.example"]);
+    let mut policy = Policy::new(Touch::Auto, ["good.example", "also.example"]);
     for site in ["good.example", "also.example"] {
         assert_eq!(policy.judge(&prompt(Some(site))), Verdict::Approve);
         assert_eq!(policy.judge(&u2f_prompt(site)), Verdict::Approve);
@@ -34,7 +34,7 @@ fn named_sites_only_are_approved() {
 
 #[test]
 fn foreign_site_is_refused_before_a_person_is_asked() {
-    let policy = Policy::new(Touch::Ask, ["good.example"]);
+    let mut policy = Policy::new(Touch::Ask, ["good.example"]);
     assert_eq!(policy.judge(&prompt(Some("good.example"))), Verdict::Ask);
     assert!(matches!(
         policy.judge(&prompt(Some("bad.example"))),

@@ -102,13 +102,14 @@ const fn member(
 
 /// Every member.
 #[rustfmt::skip] // one a line, but for the longest name
-pub(super) const MEMBERS: [Member; 31] = [
+pub(super) const MEMBERS: [Member; 32] = [
     member("", "versions", "versions", |d| &mut d.ctap.versions),
     member("", "extensions", "extensions", |d| &mut d.ctap.extensions),
     member("", "algorithms", "algorithms", |d| &mut d.ctap.algorithms),
     member("", "pinUvAuthProtocols", "pin_protocols", |d| &mut d.ctap.pin_protocols),
     member("", "aaguid", "aaguid", |d| &mut d.ctap.aaguid),
     member("", "firmwareVersion", "firmware_version", |d| &mut d.ctap.firmware_version),
+    member("", "exportable", "exportable", |d| &mut d.ctap.exportable),
     member("options", "rk", "rk", |d| &mut d.rk),
     member("options", "clientPin", "client_pin", |d| &mut d.ctap.client_pin),
     member("options", "pinUvAuthToken", "pin_uv_auth_token", |d| &mut d.ctap.pin_uv_auth_token),

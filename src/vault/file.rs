@@ -153,7 +153,17 @@ pub(crate) fn sync_directory_of(_path: &Path) -> io::Result<()> {
 
 /// Held while a process uses a vault; the system lets it go when the process ends.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file alone would not do: a child process that this one is just starting has it
+    /// open, too, for a moment.
+    fn drop(&mut self) {
+        if let Err(why) = self.0.unlock() {
+            tracing::debug!(%why, "the lock ends with the file");
+        }
+    }
+}
 
 impl Lock {
     /// # Errors

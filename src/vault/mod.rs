@@ -27,12 +27,14 @@ use roamkey_ctap::{ChangeSet, KeyState};
 pub use backup::{Backup, BackupError, Opener, Protection, Written, is_passphrase_protected};
 pub use error::{Broken, Damage, VaultError};
 pub use file::{Activity, Backend, Medium, default_path};
+pub(crate) use file::{make_directory_of, owner_only, state_dir};
 pub(crate) use guard::guarded;
 pub use manage::OlderCopy;
 pub use memory::Memory;
 pub use open::{LockedVault, OpenVault};
 pub use record::{Identity, KeyId, StoredProfile};
 pub use seal::VaultId;
+pub(crate) use store::check_name;
 pub use store::{KeyLoss, KeyNumber, Loss, MAX_KEY_NAME_LEN, Passkey, Snapshot, Store};
 pub use task::{StoredKeyVault, Vault, VaultThread, VaultWorker};
 

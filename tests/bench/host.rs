@@ -65,7 +65,13 @@ impl Host {
         let seed = Seed::from_bytes([1; 32]);
         let broker = Broker::new(Policy::auto());
         let key = Key::open(profile, seed, vault, broker.seat(BUS_ID));
-        tokio::spawn(key.await.unwrap().run(hosts.unwrap()));
+        let mut key = key.await.unwrap();
+        // As `roamkey run` has it: what happens on the wire is noted.
+        let handle = key.handle();
+        tokio::spawn(async move {
+            key.run(hosts.unwrap()).await;
+            drop(handle);
+        });
         tokio::spawn(server.run());
 
         let mut stream = TcpStream::connect(address).await.unwrap();

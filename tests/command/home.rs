@@ -80,7 +80,10 @@ impl Home {
             .env("HOME", &self.0)
             .env("XDG_DATA_HOME", self.path("data"))
             .env("XDG_STATE_HOME", self.path("state"))
-            .env_remove("DBUS_SESSION_BUS_ADDRESS");
+            .env_remove("DBUS_SESSION_BUS_ADDRESS")
+            .env_remove("XDG_RUNTIME_DIR")
+            .env_remove("ROAMKEY_CONTROL")
+            .env_remove("ROAMKEY_TOKEN_FILE");
     }
 
     /// Runs to the end.

@@ -5,6 +5,10 @@ mod ask;
 #[cfg(unix)]
 mod backup;
 #[cfg(unix)]
+mod control;
+#[cfg(unix)]
+mod doctor;
+#[cfg(unix)]
 mod faults;
 #[cfg(unix)]
 mod home;
@@ -17,6 +21,8 @@ mod passkey;
 mod pin;
 mod process;
 mod run;
+#[cfg(unix)]
+mod served;
 #[cfg(unix)]
 mod terminal;
 #[cfg(unix)]

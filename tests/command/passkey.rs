@@ -158,7 +158,7 @@ fn show_tells_all_that_is_no_secret() {
         assert!(text.contains(part), "{part}: {text}");
     }
     let members = passkey.as_object().expect("an object").len();
-    assert_eq!(members, 13, "as documented: {passkey}");
+    assert_eq!(members, 16, "as documented: {passkey}");
 }
 
 #[test]

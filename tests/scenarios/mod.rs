@@ -1,5 +1,6 @@
 //! Each scenario is a function of a [`Place`](crate::support::rig::Place), run at several.
 
+mod admin;
 mod attach;
 mod bad_cbor;
 mod channels;
@@ -28,6 +29,7 @@ mod reset;
 mod secrets;
 mod token;
 mod touch;
+mod traces;
 mod u2f;
 mod vault;
 mod verification;

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
-use roamkey_ctap::Decision;
+use roamkey_ctap::{
+    AdminRefusal, CredentialId, Decision, KeyState, PasskeyEdit, PasskeyRefusal, Trace,
+};
 
 use crate::support::{
     cose::PublicKey,
@@ -42,6 +44,8 @@ struct Walk {
     shared: u32,
     /// The large-blob arrays that may be stored: one, unless a write failed.
     blobs: Vec<Vec<u8>>,
+    /// Commands that traces told of.
+    told: usize,
 }
 
 impl Walk {
@@ -55,13 +59,32 @@ impl Walk {
     }
 
     fn attach(&mut self) {
+        self.rig.world().trace(0, true);
         let mut platform = self.rig.attach();
         self.channel = platform.init();
         self.platform = Some(platform);
     }
 
+    /// Each command that began has ended, once, before the next one began.
+    fn listen(&mut self) {
+        let mut running = None;
+        for trace in self.rig.world().take_traces(0) {
+            match trace {
+                Trace::Started { operation, .. } => {
+                    assert_eq!(running.replace(operation), None);
+                }
+                Trace::Finished { operation, .. } => {
+                    assert_eq!(running.take(), Some(operation));
+                    self.told += 1;
+                }
+                Trace::Hid { .. } => {}
+            }
+        }
+        assert_eq!(running, None);
+    }
+
     fn step(&mut self) {
-        match self.pick(13) {
+        match self.pick(14) {
             0 | 1 => self.register(),
             2..=5 => self.sign(),
             6 => self.sign_u2f(),
@@ -70,6 +93,7 @@ impl Walk {
             9 => self.fail_a_commit(),
             10 => self.replug(),
             11 => self.write_blobs(),
+            12 => self.change(),
             _ => self.wait(),
         }
     }
@@ -266,6 +290,47 @@ impl Walk {
         self.blobs = vec![stored];
     }
 
+    /// Its owner gives a passkey another name and a higher counter, now and then in the middle of
+    /// a touch.
+    fn change(&mut self) {
+        let Some(id) = self.any_id().filter(|id| self.known[id].user.is_some()) else {
+            return;
+        };
+        let channel = self.channel;
+        let touch = !self.is_in_doubt(&id) && self.pick(2) == 0;
+        let request = GetAssertion::new(self.known[&id].site, &[&id]);
+        if touch {
+            self.platform().start_get(channel, &request);
+        }
+        let counter = self.known[&id].counter + self.rng.next_u32() % 300;
+        let edit = PasskeyEdit {
+            name: Some(format!("account {counter}")),
+            counter: Some(counter),
+            ..PasskeyEdit::default()
+        };
+        let number = CredentialId::from_slice(&id).expect("64 bytes");
+        let world = self.rig.world();
+        let changed = world.change(0, |state, profile, _| {
+            state.edit_passkey(profile, &number, edit)
+        });
+        match changed {
+            Ok(changed) => assert!(changed.is_some()),
+            Err(why) => {
+                assert_eq!(why, AdminRefusal::Refused(PasskeyRefusal::NotFound));
+                assert!(self.is_in_doubt(&id), "a confirmed credential is gone");
+            }
+        }
+        let ceiling = |state: &KeyState| Some(state.passkey(&number)?.counter_ceiling());
+        if self.rig.world().look(0, ceiling) == Some(counter) {
+            self.known.get_mut(&id).expect("one of ours").counter = counter;
+        }
+        if touch {
+            self.approve();
+            let outcome = self.platform().finish_get(channel, &request);
+            self.check(&id, outcome, false);
+        }
+    }
+
     fn fail_a_commit(&mut self) {
         let failure = [Failure::NotStored, Failure::Stored][self.pick(2)];
         self.rig.vaults[0].fail_next(failure);
@@ -323,10 +388,13 @@ fn random_use_never_repeats_a_count_and_never_loses_a_credential(place: Place) {
         in_doubt: Vec::new(),
         shared: 0,
         blobs: vec![INITIAL.to_vec()],
+        told: 0,
     };
     walk.attach();
     for _ in 0..STEPS {
         walk.step();
+        walk.listen();
     }
     assert!(!walk.known.is_empty(), "something was registered");
+    assert!(walk.told > 0, "commands were told of");
 }

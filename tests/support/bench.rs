@@ -172,6 +172,16 @@ impl Bench {
         self.platform().make(channel, request)
     }
 
+    /// A passkey at [`RP`], its touch given by hand; its id.
+    pub(crate) fn make_approved(&mut self, account: &[u8]) -> Vec<u8> {
+        let channel = self.channel;
+        let request = MakeCredential::discoverable(RP, account);
+        self.platform().start_make(channel, &request);
+        self.approve();
+        let made = self.platform().finish_make(channel, &request);
+        made.expect("a credential").id
+    }
+
     /// A registration with user verification.
     pub(crate) fn make_uv(&mut self, request: MakeCredential) -> Registered {
         let token = self.token(permission::MC, Some(request.rp_id));

@@ -1,6 +1,6 @@
 //! Carries 64-byte CTAPHID reports between a key and the host that attached it.
 //!
-//! Layers, the lowest last; a layer knows only what stands below it:
+//! Layers of USB/IP, the lowest last, and beside them what else carries reports:
 //!
 //! | module | what it does | what it does not know |
 //! | --- | --- | --- |
@@ -8,6 +8,8 @@
 //! | [`usbip::session`] | URBs in, answers out: parked IN URBs, unlink | sockets, time |
 //! | [`usbip::op`], [`usbip::urb`] | bytes of USB/IP, both ways | what they mean |
 //! | [`usb`] | the device: descriptors, control pipe, HID class | USB/IP |
+//! | [`vhci`] | gives the kernel of this machine the other end of a session | what a URB is |
+//! | [`uhid`] | the key as a HID device of this machine | USB |
 //! | [`memory`] | a host in the same process, without USB | all of the above |
 //!
 //! What crosses to the key is [`Transport`]: reports, power, and whether the host waits for a
@@ -15,12 +17,19 @@
 //! knows the other.
 
 pub mod memory;
+pub mod uhid;
 pub mod usb;
 pub mod usbip;
+pub mod vhci;
+
+mod attachments;
+mod pace;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+
+pub use attachments::Attachments;
 
 /// Bytes in one report, in both directions (CTAP 2.1 §11.2.4).
 pub const REPORT_LEN: usize = 64;
@@ -104,6 +113,12 @@ pub enum Peer {
     Memory,
     /// A USB/IP client.
     Tcp(SocketAddr),
+    /// This machine's USB, at a port of vhci_hcd.
+    Vhci(u16),
+    /// This machine's HID, without USB.
+    Uhid,
+    /// Who has the other end of a stream that this process was given or made.
+    Local,
 }
 
 impl fmt::Display for Peer {
@@ -111,6 +126,9 @@ impl fmt::Display for Peer {
         match self {
             Self::Memory => f.write_str("this process"),
             Self::Tcp(address) => write!(f, "{address}"),
+            Self::Vhci(port) => write!(f, "this machine, vhci port {port}"),
+            Self::Uhid => f.write_str("this machine, uhid"),
+            Self::Local => f.write_str("a local stream"),
         }
     }
 }

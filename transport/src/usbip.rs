@@ -2,7 +2,7 @@
 //! drivers/usb/usbip, and as usbip-win2 speaks it.
 //!
 //! Deliberately absent: the client's side (only the codecs go both ways, for host models), TLS
-//! and authentication (USB/IP has none; see [`AllowList`]), and the export of real devices.
+//! and authentication (USB/IP has none; see [`AllowList`] and [`ImportFrom`]), and the export of real devices.
 
 pub mod op;
 pub mod session;
@@ -11,10 +11,13 @@ pub mod urb;
 mod allow;
 mod attachment;
 mod exports;
+mod import_from;
 mod server;
 
+pub use crate::Attachments;
 pub use allow::AllowList;
-pub use exports::{AddError, Attachments, Exports};
+pub use exports::{AddError, AttachError, Attached, Exports};
+pub use import_from::ImportFrom;
 pub use op::{BusId, BusIdError};
 pub use server::{BindError, Server};
 

@@ -1,11 +1,14 @@
+mod passkeys;
+
 use rand_core::SeedableRng;
 
 use super::*;
 use crate::{
-    credential::CredRandom,
-    crypto::KeyBytes,
+    credential::{Algorithm, CredProtect, CredRandom, Credential, Origin, RpIdHash, User},
+    crypto::{KeyBytes, PrivateKey},
     pin::MAX_PIN_RETRIES,
-    state::{Change, LoadError},
+    profile::Profile,
+    state::{Change, Config, LoadError},
 };
 
 /// A new key, and the generator that it came from.
@@ -41,6 +44,8 @@ fn add(state: &mut KeyState, rng: &mut Rng, rp_id: &str) -> CredentialId {
         cred_blob: Some(vec![0; 5]),
         large_blob_key: None,
         sequence: state.credentials.next_sequence(),
+        backup_eligible: None,
+        backup_state: None,
     };
     let id = credential.id;
     let mut set = ChangeSet::default();

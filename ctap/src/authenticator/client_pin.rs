@@ -234,7 +234,6 @@ impl Authenticator {
                 Status::PinInvalid
             });
         }
-        self.pin.matched();
         let mut set = self.state.restore_pin_attempts();
         let forced = self.state.config.force_pin_change;
         let next = match attempt.purpose {
@@ -242,7 +241,6 @@ impl Authenticator {
                 match self.new_pin(&attempt.shared, &new_pin_enc) {
                     Ok(pin) => {
                         set = self.state.store_pin(pin);
-                        self.pin.end_token();
                         Next::Respond(wire::response(Ok(None)))
                     }
                     Err(status) => Next::Refuse(status),

@@ -34,10 +34,6 @@ impl Authenticator {
                 return Err(Status::InvalidParameter);
             }
         };
-        // A PIN that must be changed ends what it has opened (§6.11.4).
-        if config.force_pin_change {
-            self.pin.end_token();
-        }
         let mut set = ChangeSet::default();
         set.put(Record::Config(config));
         let response = crate::wire::response(Ok(None));

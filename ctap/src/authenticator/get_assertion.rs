@@ -292,7 +292,7 @@ impl Authenticator {
         let sign_count = self.faults.next_count(found.id(), sign_count);
         let auth_data = self.emit_auth_data(AuthData {
             rp_id_hash: rp,
-            flags: context.flags,
+            flags: self.flags_of(rp, found, context.flags),
             sign_count,
             attested: None,
             extensions: &extensions,
@@ -326,6 +326,20 @@ impl Authenticator {
             backup_state: self.profile.backup_state,
             flipped: Flipped::default(),
         }
+    }
+
+    /// The same with a credential's own flags BE and BS.
+    fn flags_of(&self, rp: &RpIdHash, found: &Found, flags: Flags) -> Flags {
+        let stored = match found {
+            Found::Stored(id) => self.state.credentials.get(rp, id),
+            Found::Derived(..) => None,
+        };
+        let backup = stored.map(|stored| self.profile.backup_of(&stored.credential));
+        backup.map_or(flags, |backup| Flags {
+            backup_eligible: backup.eligible,
+            backup_state: backup.state,
+            ..flags
+        })
     }
 
     /// The name of a stored account for a person to read.

@@ -196,6 +196,8 @@ impl Authenticator {
             cred_blob: new.cred_blob.clone(),
             large_blob_key: new.large_blob_key.clone(),
             sequence: self.state.credentials.next_sequence(),
+            backup_eligible: None,
+            backup_state: None,
         })));
         set.put(Record::CredentialCounter {
             id: new.id,

@@ -5,6 +5,7 @@
 //! byte offsets and CBOR keys (`wire`, `u2f`), packets and keepalives (`hid`).
 
 mod client_pin;
+mod commits;
 mod config;
 mod credential_management;
 mod extension;
@@ -22,18 +23,19 @@ mod verification;
 use std::collections::VecDeque;
 
 use crate::{
-    credential::CredentialId,
     crypto::Rng,
-    event::{CommitFailed, CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn},
+    event::{CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn},
     hid::MessageKind,
     pin::PinState,
     profile::{Profile, Version},
-    state::{ChangeSet, Counter, KeyState, Record},
+    state::{ChangeSet, KeyState},
     status::Status,
     time::Instant,
+    trace::Touched,
     u2f as u2f_wire,
     wire::{self, Request},
 };
+use commits::{Admin, CounterOf};
 pub use get_assertion::NEXT_ASSERTION_TIMEOUT_MS;
 use presence::Latch;
 pub use reset::RESET_WINDOW_MS;
@@ -44,14 +46,6 @@ pub const PRESENCE_TIMEOUT_MS: u64 = 30_000;
 /// One client of the key; a stateful command goes on only for the client that began it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Client(pub(crate) u32);
-
-/// Whose signature counter.
-#[derive(Clone, Copy)]
-enum CounterOf {
-    /// The one that derived credentials share.
-    Key,
-    Credential(CredentialId),
-}
 
 /// A request whose caller's right to it was checked.
 struct Checked<R> {
@@ -119,12 +113,20 @@ enum Waiting {
         deadline: Instant,
         next: Next,
     },
+    /// A person has answered, and the owner's changes are on their way.
+    Decided { decision: Decision, next: Next },
     Commit {
         id: CommitId,
         set: ChangeSet,
         /// `None` when nobody wants the answer any more.
         next: Option<Next>,
     },
+}
+
+impl Waiting {
+    fn is_decided(&self) -> bool {
+        matches!(self, Self::Decided { .. })
+    }
 }
 
 /// The authenticator of one key.
@@ -136,7 +138,10 @@ pub(crate) struct Authenticator {
     /// The client whose command runs.
     client: Client,
     waiting: Option<Waiting>,
-    /// A command that came while a change set of a client that left was on its way.
+    /// What its owner changes.
+    admin: Option<Admin>,
+    /// A command that came while a change set of its owner, or of a client that left, was on its
+    /// way.
     deferred: Option<(MessageKind, Vec<u8>)>,
     /// Whose enumeration is under way, and which.
     stateful: Option<(Client, Stateful)>,
@@ -145,6 +150,8 @@ pub(crate) struct Authenticator {
     faults: faults::Faults,
     /// A commit failed: nothing is decided on a state that may not be what is stored.
     fenced: bool,
+    /// Of the command that runs, or ran last.
+    touch: Touched,
     last_id: u64,
     events: VecDeque<Event>,
     response: Option<Vec<u8>>,
@@ -160,11 +167,13 @@ impl Authenticator {
             powered_on_at: None,
             client: Client(0),
             waiting: None,
+            admin: None,
             deferred: None,
             stateful: None,
             latch: Latch::default(),
             faults: faults::Faults::default(),
             fenced: false,
+            touch: Touched::NotAsked,
             last_id: 0,
             events: VecDeque::new(),
             response: None,
@@ -199,7 +208,8 @@ impl Authenticator {
         payload: Vec<u8>,
     ) {
         self.client = client;
-        if self.waiting.is_some() {
+        self.touch = Touched::NotAsked;
+        if self.waiting.is_some() || self.admin.is_some() {
             self.deferred = Some((kind, payload));
         } else {
             self.start(now, kind, &payload);
@@ -318,17 +328,14 @@ impl Authenticator {
             Ok(Step::Respond(response)) => self.response = Some(response),
             Err(status) => self.response = Some(wire::response(Err(status))),
             Ok(Step::AskPresence(prompt, next)) => {
+                self.touch = Touched::Unanswered;
                 let id = self.ask_presence(prompt);
                 let deadline = now.after_ms(PRESENCE_TIMEOUT_MS);
                 self.waiting = Some(Waiting::Presence { id, deadline, next });
             }
             Ok(Step::Commit(set, next)) => {
-                let id = CommitId(self.next_id());
+                let id = self.submit(&set);
                 let next = Some(next);
-                self.events.push_back(Event::Commit {
-                    id,
-                    set: set.clone(),
-                });
                 self.waiting = Some(Waiting::Commit { id, set, next });
             }
         }
@@ -340,11 +347,9 @@ impl Authenticator {
             Some(Waiting::Presence {
                 id: asked, next, ..
             }) if asked == id => {
-                let step = match decision {
-                    Decision::Approved => self.resume(now, next),
-                    Decision::Denied => Err(Status::OperationDenied),
-                };
-                self.go_on(now, step);
+                self.touch = decision.into();
+                self.waiting = Some(Waiting::Decided { decision, next });
+                self.follow_decision(now);
             }
             waiting => {
                 self.waiting = waiting;
@@ -353,50 +358,23 @@ impl Authenticator {
         }
     }
 
-    /// The vault answers; an answer to what is not on its way does nothing.
-    pub(crate) fn handle_committed(
-        &mut self,
-        now: Instant,
-        id: CommitId,
-        result: Result<(), CommitFailed>,
-    ) {
-        let (set, next) = match self.waiting.take() {
-            Some(Waiting::Commit {
-                id: sent,
-                set,
-                next,
-            }) if sent == id => (set, next),
-            waiting => {
-                self.waiting = waiting;
-                return;
-            }
-        };
-        let step = match result {
-            Ok(()) => {
-                self.state.apply(set);
-                next.map(|next| self.resume(now, next))
-            }
-            Err(CommitFailed) => {
-                self.fenced = true;
-                self.stateful = None;
-                next.map(|next| Ok(Step::Respond(next.failure())))
-            }
-        };
-        if let Some(step) = step {
-            self.go_on(now, step);
+    /// Goes on with a command whose touch was decided; not while the owner's changes are on their
+    /// way.
+    fn follow_decision(&mut self, now: Instant) {
+        if self.admin.is_some() {
+            return;
         }
-        if self.waiting.is_none()
-            && let Some((kind, payload)) = self.deferred.take()
-        {
-            self.start(now, kind, &payload);
+        match self.waiting.take() {
+            Some(Waiting::Decided { decision, next }) => {
+                let step = match decision {
+                    Decision::Approved if self.fenced => Ok(Step::Respond(next.failure())),
+                    Decision::Approved => self.resume(now, next),
+                    Decision::Denied => Err(Status::OperationDenied),
+                };
+                self.go_on(now, step);
+            }
+            waiting => self.waiting = waiting,
         }
-    }
-
-    /// The state read again from what is durable, after a commit that failed.
-    pub(crate) fn handle_restored(&mut self, state: KeyState) {
-        self.state = state;
-        self.stateful = None;
-        self.fenced = false;
     }
 
     /// CANCEL ends a wait for a person; once changes are on their way there is no way back.
@@ -405,7 +383,12 @@ impl Authenticator {
             self.withdraw(*id, Withdrawn::Cancelled);
             self.waiting = None;
             self.response = Some(wire::response(Err(Status::KeepaliveCancel)));
-        } else if self.deferred.take().is_some() {
+        } else if self
+            .waiting
+            .take_if(|waiting| waiting.is_decided())
+            .is_some()
+            || self.deferred.take().is_some()
+        {
             self.response = Some(wire::response(Err(Status::KeepaliveCancel)));
         }
     }
@@ -420,6 +403,7 @@ impl Authenticator {
                 self.waiting = None;
                 self.withdraw(id, Withdrawn::HostGone);
             }
+            Some(Waiting::Decided { .. }) => self.waiting = None,
             Some(Waiting::Commit { next, .. }) => *next = None,
             None => {}
         }
@@ -443,7 +427,7 @@ impl Authenticator {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let presence = match &self.waiting {
             Some(Waiting::Presence { deadline, .. }) => Some(*deadline),
-            Some(Waiting::Commit { .. }) | None => None,
+            Some(Waiting::Decided { .. } | Waiting::Commit { .. }) | None => None,
         };
         presence.into_iter().chain(self.latch.poll_timeout()).min()
     }
@@ -451,6 +435,11 @@ impl Authenticator {
     /// Whether the running command waits for a person.
     pub(crate) fn wants_presence(&self) -> bool {
         matches!(self.waiting, Some(Waiting::Presence { .. }))
+    }
+
+    /// What became of the touch of the command that runs, or ran last.
+    pub(crate) fn touch(&self) -> Touched {
+        self.touch
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
@@ -461,49 +450,8 @@ impl Authenticator {
         self.response.take().map(|response| self.damaged(response))
     }
 
-    /// A counter's next value, or the lease to make durable before there is one.
-    fn take_count(&mut self, of: CounterOf) -> Result<u32, LeaseNeeded> {
-        // A credential that may be copied has no counter that all copies could share.
-        if self.profile.backup_eligible {
-            return Ok(0);
-        }
-        let counter = self.counter_mut(of).ok_or(LeaseNeeded(None))?;
-        if let Some(count) = counter.take() {
-            return Ok(count);
-        }
-        let Some(ceiling) = counter.lease() else {
-            return Err(LeaseNeeded(None));
-        };
-        let mut set = ChangeSet::default();
-        set.put(match of {
-            CounterOf::Key => Record::Counter { ceiling },
-            CounterOf::Credential(id) => Record::CredentialCounter { id, ceiling },
-        });
-        Err(LeaseNeeded(Some(set)))
-    }
-
-    fn counter_mut(&mut self, of: CounterOf) -> Option<&mut Counter> {
-        match of {
-            CounterOf::Key => Some(&mut self.state.counter),
-            CounterOf::Credential(id) => self.state.credentials.counter_mut(&id),
-        }
-    }
-
     fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
-    }
-}
-
-/// A counter gave no value: the lease that it needs, or `None` when its 32 bits are used up.
-struct LeaseNeeded(Option<ChangeSet>);
-
-impl LeaseNeeded {
-    /// The step that leads to `next` with the lease in hand.
-    fn then(self, next: Next) -> Result<Step, Status> {
-        match self.0 {
-            Some(set) => Ok(Step::Commit(set, next)),
-            None => Err(Status::Other),
-        }
     }
 }

@@ -4,6 +4,7 @@ use super::Authenticator;
 use crate::{
     event::{Decision, Event, PresenceId, Prompt, Withdrawn},
     time::Instant,
+    trace::Touched,
 };
 
 /// How long an approval waits for the client's next poll.
@@ -73,6 +74,20 @@ impl Latch {
             let approved = matches!(latched.answer, Some((_, Decision::Approved)));
             approved && now < latched.end() && latched.request == *request
         })
+    }
+
+    /// What the person has answered to a request that was polled just now.
+    pub(super) fn touch(&self, request: &[u8; 32], poll: Poll) -> Touched {
+        let mine = self
+            .0
+            .as_ref()
+            .filter(|latched| latched.request == *request);
+        let denied = mine.is_some_and(|mine| matches!(mine.answer, Some((_, Decision::Denied))));
+        match poll {
+            Poll::Approved => Touched::Approved,
+            Poll::Pending if denied => Touched::Denied,
+            Poll::Pending | Poll::Ask => Touched::Unanswered,
+        }
     }
 
     pub(super) fn arm(&mut self, now: Instant, id: PresenceId, request: [u8; 32]) {

@@ -3,7 +3,6 @@
 use super::{Authenticator, Next, Step};
 use crate::{
     event::{Operation, Prompt},
-    pin::PinState,
     status::Status,
     time::Instant,
 };
@@ -28,10 +27,8 @@ impl Authenticator {
         Ok(Step::AskPresence(prompt, Next::Reset))
     }
 
-    /// What of it is durable is [`crate::KeyState::wipe`]'s.
+    /// What it does is [`crate::KeyState::wipe`]'s; what is not durable of it goes with the set.
     pub(super) fn erase(&mut self) -> Step {
-        self.pin = PinState::new(&mut self.rng);
-        self.stateful = None;
         let set = self.state.wipe(&mut self.rng);
         Step::Commit(set, Next::Respond(crate::wire::response(Ok(None))))
     }

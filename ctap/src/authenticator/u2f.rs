@@ -83,7 +83,9 @@ impl Authenticator {
         account: Option<String>,
     ) -> bool {
         let digest = sha256(&[apdu]);
-        match self.latch.poll(now, &digest) {
+        let poll = self.latch.poll(now, &digest);
+        self.touch = self.latch.touch(&digest, poll);
+        match poll {
             Poll::Approved => true,
             Poll::Pending => false,
             Poll::Ask => {

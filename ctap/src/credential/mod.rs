@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::{KeyBytes, Rng, Secret, sha256};
 pub use id::{CREDENTIAL_ID_LEN, CredentialId};
 pub(crate) use id::{Derived, Deriver, Origin};
-pub(crate) use store::Store;
+pub(crate) use store::{Store, Stored};
 
 /// The longest user handle (WebAuthn §5.4.3), in bytes.
 pub const MAX_USER_ID_LEN: usize = 64;
@@ -49,6 +49,16 @@ impl Algorithm {
             Self::EdDsa => -8,
             Self::Es384 => -35,
             Self::Es256k => -47,
+        }
+    }
+
+    /// Its name in the IANA registry of COSE algorithms.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+            Self::Es384 => "ES384",
+            Self::Es256k => "ES256K",
         }
     }
 
@@ -154,6 +164,12 @@ pub struct Credential {
     pub large_blob_key: Option<Secret>,
     /// Rises from one credential of this key to the next: assertions name the newest first.
     pub sequence: u64,
+    /// Flag BE of its assertions (WebAuthn §6.1.3), where its owner set it; else the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_eligible: Option<bool>,
+    /// Flag BS, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_state: Option<bool>,
 }
 
 /// `text` cut to [`MAX_NAME_LEN`] bytes at a character's end.

@@ -49,6 +49,10 @@ impl Store {
         self.stored.get(id).filter(|stored| stored.rp == *rp)
     }
 
+    pub(crate) fn by_id(&self, id: &CredentialId) -> Option<&Stored> {
+        self.stored.get(id)
+    }
+
     pub(crate) fn counter_mut(&mut self, id: &CredentialId) -> Option<&mut Counter> {
         self.stored.get_mut(id).map(|stored| &mut stored.counter)
     }
@@ -89,7 +93,7 @@ impl Store {
     /// A credential whose counter was never set: a key in use has none.
     pub(crate) fn without_counter(&self) -> Option<CredentialId> {
         self.all()
-            .find(|stored| stored.counter == Counter::default())
+            .find(|stored| stored.counter == Counter::MISSING)
             .map(|stored| stored.credential.id)
     }
 

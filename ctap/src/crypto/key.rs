@@ -3,15 +3,23 @@
 //!
 //! ECDSA needs the scalar alone to sign, so a private key is never expanded to a key pair for
 //! that: the public point costs as much as a signature and is computed where it is asked for.
+//! PKCS#8 (RFC 5208, RFC 5958) is for the owner's keys that come from elsewhere and go there.
 
 use ecdsa::hazmat::sign_prehashed_rfc6979;
-use ed25519_dalek::Signer;
-use p256::{ecdsa::SigningKey, elliptic_curve::sec1::ToSec1Point};
+use ed25519_dalek::{Signer, pkcs8::KeypairBytes};
+use p256::{
+    ecdsa::SigningKey,
+    elliptic_curve::{ALGORITHM_OID, sec1::ToSec1Point},
+    pkcs8::{AssociatedOid, EncodePrivateKey, ObjectIdentifier, PrivateKeyInfoRef},
+};
 use sha2::{Digest, Sha256, Sha384};
 use zeroize::Zeroizing;
 
 use super::{Expander, Rng, Secret};
 use crate::credential::Algorithm;
+
+/// id-Ed25519 (RFC 8410 §3).
+const ID_ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// A private key. It is wiped when dropped.
 pub(crate) enum PrivateKey {
@@ -19,6 +27,15 @@ pub(crate) enum PrivateKey {
     Es384(p384::SecretKey),
     Es256k(k256::SecretKey),
     EdDsa(Box<ed25519_dalek::SigningKey>),
+}
+
+/// Why bytes are not taken for a private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoKey {
+    /// They are not PKCS#8, or the key in it is none of its algorithm.
+    Malformed,
+    /// It is a key of an algorithm that nothing here signs with.
+    OtherAlgorithm,
 }
 
 /// A public key: coordinates big-endian, or the encoded point of RFC 8032.
@@ -118,6 +135,37 @@ impl PrivateKey {
         })
     }
 
+    /// The key in PKCS#8 (DER), and what it signs with. A public key beside it must be its own.
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<(Algorithm, Self), NoKey> {
+        let info = PrivateKeyInfoRef::try_from(der).map_err(|_| NoKey::Malformed)?;
+        let algorithm = algorithm_of(&info).ok_or(NoKey::OtherAlgorithm)?;
+        let key = match algorithm {
+            Algorithm::Es256 => p256::SecretKey::try_from(info).map(Self::Es256),
+            Algorithm::Es384 => p384::SecretKey::try_from(info).map(Self::Es384),
+            Algorithm::Es256k => k256::SecretKey::try_from(info).map(Self::Es256k),
+            Algorithm::EdDsa => {
+                ed25519_dalek::SigningKey::try_from(info).map(|key| Self::EdDsa(Box::new(key)))
+            }
+        };
+        Ok((algorithm, key.map_err(|_| NoKey::Malformed)?))
+    }
+
+    /// The same back, byte for byte as OpenSSL writes it: an EC key with its public point
+    /// (RFC 5915), an Ed25519 key without (RFC 8410 §7).
+    pub(crate) fn to_pkcs8(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let der = match self {
+            Self::Es256(key) => key.to_pkcs8_der(),
+            Self::Es384(key) => key.to_pkcs8_der(),
+            Self::Es256k(key) => key.to_pkcs8_der(),
+            Self::EdDsa(key) => KeypairBytes {
+                secret_key: key.to_bytes(),
+                public_key: None,
+            }
+            .to_pkcs8_der(),
+        };
+        der.ok().map(|der| Zeroizing::new(der.as_bytes().to_vec()))
+    }
+
     pub(crate) fn public_key(&self) -> PublicKey {
         match self {
             Self::Es256(key) => ec2!(key),
@@ -146,4 +194,22 @@ impl PrivateKey {
             Self::Es384(_) | Self::Es256k(_) | Self::EdDsa(_) => None,
         }
     }
+}
+
+/// What a private key in PKCS#8 signs with, by its object identifiers.
+fn algorithm_of(info: &PrivateKeyInfoRef<'_>) -> Option<Algorithm> {
+    let (kind, curve): (ObjectIdentifier, _) = info.algorithm.oids().ok()?;
+    if kind == ID_ED25519 {
+        return Some(Algorithm::EdDsa);
+    }
+    if kind != ALGORITHM_OID {
+        return None;
+    }
+    [
+        (p256::NistP256::OID, Algorithm::Es256),
+        (p384::NistP384::OID, Algorithm::Es384),
+        (k256::Secp256k1::OID, Algorithm::Es256k),
+    ]
+    .into_iter()
+    .find_map(|(oid, algorithm)| (curve == Some(oid)).then_some(algorithm))
 }

@@ -7,7 +7,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use key::{PrivateKey, PublicKey};
+pub(crate) use key::{NoKey, PrivateKey, PublicKey};
 pub(crate) use secret::{Expander, Sealer};
 pub use secret::{KeyBytes, Rng, Secret};
 

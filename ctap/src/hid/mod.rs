@@ -7,6 +7,7 @@
 
 mod channels;
 mod faulty;
+mod notes;
 mod packet;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub(crate) use faulty::{
     announces_touch, continuation_beside, is_init_answer, is_keepalive, keepalive_beside,
     last_byte, set_channel, skip_sequence,
 };
+pub(crate) use notes::Note;
 pub use packet::{ChannelId, MAX_MESSAGE_LEN, REPORT_LEN};
 use packet::{Outgoing, Packet, command};
 
@@ -150,6 +152,8 @@ pub(crate) struct Hid {
     /// The channel that holds the lock, and until when.
     lock: Option<(ChannelId, Instant)>,
     out: VecDeque<Outgoing>,
+    /// What was dealt with here, if somebody wants to know.
+    notes: Option<Vec<Note>>,
 }
 
 impl Hid {
@@ -161,6 +165,7 @@ impl Hid {
             transaction: Transaction::Idle,
             lock: None,
             out: VecDeque::new(),
+            notes: None,
         }
     }
 
@@ -198,6 +203,7 @@ impl Hid {
 
     /// Allocates a channel, or gives a client back a channel that lost its step (§11.2.9.1.3).
     fn handle_init(&mut self, channel: ChannelId, length: u16, data: &[u8]) -> Option<Input> {
+        self.note(channel, "init", length.into());
         let (8, Some(nonce)) = (length, data.first_chunk::<8>()) else {
             self.error(channel, HidError::InvalidLength);
             return None;
@@ -224,6 +230,7 @@ impl Hid {
 
     /// A CANCEL has no answer of its own (§11.2.9.1.5).
     fn handle_cancel(&mut self, from: ChannelId) -> Option<Input> {
+        self.note(from, "cancel", 0);
         match &self.transaction {
             Transaction::Processing {
                 channel,
@@ -249,6 +256,9 @@ impl Hid {
             // A new message inside an unfinished one is a lost step, and ends it (§11.2.5.3).
             if error == HidError::InvalidSequence {
                 self.transaction = Transaction::Idle;
+            }
+            if error == HidError::InvalidCommand {
+                self.note(channel, "unknown", length.into());
             }
             self.error(channel, error);
             return None;
@@ -357,12 +367,15 @@ impl Hid {
         payload: Vec<u8>,
     ) -> Option<Input> {
         self.transaction = Transaction::Idle;
+        let value = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let kind = match command {
             command::PING => {
+                self.note(channel, "ping", value);
                 self.push_response(channel, command, payload);
                 return None;
             }
             command::WINK => {
+                self.note(channel, "wink", value);
                 if !payload.is_empty() {
                     self.error(channel, HidError::InvalidLength);
                     return None;
@@ -371,6 +384,7 @@ impl Hid {
                 return Some(Input::Wink);
             }
             command::LOCK => {
+                self.note(channel, "lock", value);
                 self.handle_lock(now, channel, &payload);
                 return None;
             }
@@ -473,6 +487,7 @@ impl Hid {
     }
 
     fn error(&mut self, channel: ChannelId, error: HidError) {
+        self.note(channel, "error", (error as u8).into());
         self.push(Outgoing::new(channel, command::ERROR, vec![error as u8]));
     }
 

@@ -45,6 +45,8 @@ fn credential(rng: &mut Rng) -> Credential {
         cred_blob: Some(vec![1, 2]),
         large_blob_key: Some(Secret::random(rng)),
         sequence: 0,
+        backup_eligible: None,
+        backup_state: None,
     }
 }
 

@@ -40,6 +40,16 @@ impl Flags {
     const AT: u8 = 0x40;
     const ED: u8 = 0x80;
 
+    /// Each flag with its name.
+    pub(crate) const NAMES: [(u8, &'static str); 6] = [
+        (Self::UP, "UP"),
+        (Self::UV, "UV"),
+        (Self::BE, "BE"),
+        (Self::BS, "BS"),
+        (Self::AT, "AT"),
+        (Self::ED, "ED"),
+    ];
+
     fn emit(self, attested: bool, extensions: bool) -> u8 {
         let flipped = self.flipped;
         [

@@ -75,6 +75,12 @@ impl Members {
     }
 }
 
+/// A whole message's value, for those who only look: `None` for one that no command takes.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Value> {
+    strict::check(bytes).ok()?;
+    ciborium::from_reader(bytes).ok()
+}
+
 pub(super) fn bytes(value: Value) -> Result<Vec<u8>, Status> {
     value.into_bytes().map_err(|_| Status::CborUnexpectedType)
 }

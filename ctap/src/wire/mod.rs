@@ -23,6 +23,7 @@ use ciborium::Value;
 
 use crate::{credential::User, status::Status};
 pub(crate) use auth_data::{Attested, AuthData, Flags, Flipped, emit_cose_key};
+pub(crate) use cbor::decode;
 pub(crate) use peek::{peek, peek_apdu};
 
 /// Type of every credential (WebAuthn §5.8.2).

@@ -15,8 +15,8 @@ use roamkey::{
     vault::{KeyVault, Pending, VaultError},
 };
 use roamkey_ctap::{
-    CommitFailed, CommitId, Device, Event, Fault, FaultId, FaultRefusal, FaultRule, Instant,
-    KeyState, Rng,
+    AdminRefusal, ChangeSet, CommitFailed, CommitId, Device, Event, Fault, FaultId, FaultRefusal,
+    FaultRule, Instant, KeyState, Profile as CtapProfile, Rng, Trace,
 };
 use roamkey_transport::{
     Event as HostEvent,
@@ -50,6 +50,7 @@ struct Station {
     seat: Seat,
     winks: usize,
     met: Vec<(FaultId, Fault)>,
+    traces: Vec<Trace>,
     /// Every byte that the host was sent.
     sent: Vec<u8>,
     /// What a key that was unplugged had sent before, and its host has not read.
@@ -90,6 +91,7 @@ impl World {
                 seat: broker.seat(&format!("1-{}", index + 1)),
                 winks: 0,
                 met: Vec::new(),
+                traces: Vec::new(),
                 sent: Vec::new(),
                 rest: Vec::new(),
             }
@@ -144,6 +146,37 @@ impl World {
         self.0.borrow().stations[index].sent.clone()
     }
 
+    /// The owner of a key changes it.
+    pub(crate) fn change<E>(
+        &self,
+        index: usize,
+        change: impl FnOnce(&KeyState, &CtapProfile, &mut Rng) -> Result<ChangeSet, E>,
+    ) -> Result<Option<CommitId>, AdminRefusal<E>> {
+        let mut inner = self.0.borrow_mut();
+        let now = Instant::from_millis(inner.now_ms);
+        let station = &mut inner.stations[index];
+        let changed = station.device.handle_admin(now, change);
+        station.events(now);
+        inner.settle();
+        changed
+    }
+
+    /// Begins or ends to trace what a key does.
+    pub(crate) fn trace(&self, index: usize, on: bool) {
+        let mut inner = self.0.borrow_mut();
+        inner.stations[index].device.handle_tracing(on);
+    }
+
+    /// What was traced since somebody looked.
+    pub(crate) fn take_traces(&self, index: usize) -> Vec<Trace> {
+        std::mem::take(&mut self.0.borrow_mut().stations[index].traces)
+    }
+
+    /// Looks at what a key remembers.
+    pub(crate) fn look<T>(&self, index: usize, at: impl FnOnce(&KeyState) -> T) -> T {
+        at(self.0.borrow().stations[index].device.state())
+    }
+
     /// Arms a fault of a key.
     pub(crate) fn arm(&self, index: usize, rule: FaultRule) -> FaultId {
         self.try_arm(index, rule).expect("it can be met")
@@ -172,8 +205,10 @@ impl World {
 
     /// Takes every fault away that is still armed.
     pub(crate) fn disarm_all(&self, index: usize) {
-        for (id, _) in self.armed(index) {
-            assert!(self.disarm(index, id), "it is armed");
+        let device = &mut self.0.borrow_mut().stations[index].device;
+        let armed: Vec<FaultId> = device.faults().iter().map(|(id, _)| *id).collect();
+        for id in armed {
+            assert!(device.handle_fault_over(id), "it is armed");
         }
     }
 
@@ -306,15 +341,17 @@ impl Station {
                     self.vault_answered(now);
                 }
                 Event::Wink => self.winks += 1,
+                Event::FaultMet { id, fault, .. } => self.met.push((id, fault)),
                 Event::Unplug => {
                     if let Some(session) = self.session.take() {
                         self.rest.extend(session.output());
                     }
                     self.device.handle_power(now, false);
                 }
-                Event::FaultMet { id, fault, .. } => self.met.push((id, fault)),
-                Event::Trace(_) => {}
             }
+        }
+        while let Some(trace) = self.device.poll_trace() {
+            self.traces.push(trace);
         }
     }
 

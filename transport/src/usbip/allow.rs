@@ -1,4 +1,5 @@
-//! Who may connect. USB/IP has no authentication: whoever reaches the port can use the key.
+//! Who may connect. USB/IP has no authentication: whoever reaches the port from another machine
+//! can use the key. Which users of this machine may is [`ImportFrom`](super::ImportFrom)'s.
 
 use std::net::IpAddr;
 

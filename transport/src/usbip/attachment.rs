@@ -2,29 +2,27 @@
 //!
 //! One read and one write for each turn, straight from `poll_event`: no task, no channel and no
 //! allocation stands between the socket and the key. A timer exists only while the host does
-//! not take its answers, or takes many reports at once ([`pace`]).
-
-mod pace;
+//! not take its answers, or takes many reports at once ([`Pace`]).
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
+use crate::pace::Pace;
 use crate::{Ended, Event, Peer, REPORT_LEN, Transport};
 
 use super::exports::Hold;
 use super::session::{Session, Violation};
-use pace::Pace;
 
 /// How long a host may leave answers untaken.
 const STUCK_LIMIT: Duration = Duration::from_secs(10);
 
-pub(super) struct Attachment<S> {
+pub(super) struct Attachment<S: AsyncWrite + Unpin> {
     stream: S,
     session: Session,
     pace: Pace,
@@ -152,6 +150,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Attachment<S> {
 
     fn peer(&self) -> Peer {
         self.peer
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Drop for Attachment<S> {
+    /// Tells the host which reports the key has seen, as far as nothing waits for it: else the
+    /// program that wrote the last one before the key was pulled out takes it for one that failed.
+    fn drop(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        while !self.session.output().is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(&mut cx, self.session.output());
+            match written {
+                Poll::Ready(Ok(count)) if count > 0 => self.session.sent(count),
+                Poll::Ready(_) | Poll::Pending => return,
+            }
+        }
     }
 }
 

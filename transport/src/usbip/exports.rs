@@ -9,19 +9,22 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::usb::Identity;
-use crate::{Ended, Transport};
+use crate::{Attachments, Ended, Peer, Transport};
 
-use super::op::{BusId, Record, Status};
+use super::attachment::Attachment;
+use super::op::{BusId, FULL_SPEED, Record};
+use super::session::Session;
 use super::urb::DevId;
 
 /// How long an import waits for a host that is just going away.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
-/// The keys on a server. Clones are handles to the same list.
+/// The keys on a server, or that are attached without one. Clones are handles to the same list.
 #[derive(Clone)]
 pub struct Exports(Arc<Mutex<State>>);
 
@@ -45,8 +48,16 @@ struct CurrentLease {
     end: oneshot::Sender<Ended>,
 }
 
+impl Default for Exports {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Exports {
-    pub(super) fn new() -> Self {
+    /// No key yet, and no server: [`attach`](Self::attach) is the only way to one of them.
+    #[must_use]
+    pub fn new() -> Self {
         let state = State {
             exports: BTreeMap::new(),
             leases: 0,
@@ -82,7 +93,7 @@ impl Exports {
                 released,
             },
         );
-        Ok(Attachments(receiver))
+        Ok(Attachments::handed(receiver))
     }
 
     /// Takes a key off the list and ends its session with [`Ended::Removed`]. False if it was
@@ -98,8 +109,8 @@ impl Exports {
         found
     }
 
-    /// Takes all off and takes no more.
-    pub(super) fn close(&self) {
+    /// Takes all off, which ends their sessions with [`Ended::ServerClosed`], and takes no more.
+    pub fn close(&self) {
         let exports = {
             let mut state = self.lock();
             state.closed = true;
@@ -119,18 +130,39 @@ impl Exports {
             .collect()
     }
 
+    /// Gives a key to the host at the other end of a stream, which then sends URBs at once: for
+    /// a host that needs no import. Waits a little for the host that has the key.
+    ///
+    /// # Errors
+    ///
+    /// There is no such key, or another host has it.
+    pub async fn attach<S>(
+        &self,
+        busid: &BusId,
+        stream: S,
+        peer: Peer,
+    ) -> Result<Attached, AttachError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let lease = self.lease(busid).await?;
+        let attached = lease.attached();
+        lease.hand_over(stream, peer, &[]);
+        Ok(attached)
+    }
+
     /// Gets a key for a host; waits a little for the one that has it.
-    pub(super) async fn lease(&self, busid: &BusId) -> Result<Lease, Status> {
-        let devid = busid.devid().ok_or(Status::NoDevice)?;
+    pub(crate) async fn lease(&self, busid: &BusId) -> Result<Lease, AttachError> {
+        let devid = busid.devid().ok_or(AttachError::NoSuchKey)?;
         let deadline = Instant::now() + RELEASE_LIMIT;
         loop {
             let released = match self.try_lease(devid) {
                 Ok(lease) => return Ok(lease),
-                Err(Refusal::NoDevice) => return Err(Status::NoDevice),
+                Err(Refusal::NoDevice) => return Err(AttachError::NoSuchKey),
                 Err(Refusal::Busy(released)) => released,
             };
             if timeout_at(deadline, released.notified()).await.is_err() {
-                return Err(Status::DeviceBusy);
+                return Err(AttachError::Busy);
             }
         }
     }
@@ -215,14 +247,46 @@ enum Refusal {
 }
 
 /// A host's hold on a key, before it is a transport.
-pub(super) struct Lease {
+pub(crate) struct Lease {
     pub(super) record: Record,
-    pub(super) identity: Identity,
+    identity: Identity,
     /// Where the transport goes.
-    pub(super) place: mpsc::OwnedPermit<Box<dyn Transport>>,
+    place: mpsc::OwnedPermit<Box<dyn Transport>>,
     /// Says when the attachment has to end.
-    pub(super) ended: oneshot::Receiver<Ended>,
-    pub(super) hold: Hold,
+    ended: oneshot::Receiver<Ended>,
+    hold: Hold,
+}
+
+impl Lease {
+    pub(crate) fn attached(&self) -> Attached {
+        Attached {
+            devid: self.record.devid,
+            speed: FULL_SPEED,
+        }
+    }
+
+    /// Gives the stream to the key's task. The greeting is the first thing that leaves, when the
+    /// task polls.
+    pub(crate) fn hand_over<S>(self, stream: S, peer: Peer, greeting: &[u8])
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut session = Session::new(&self.identity, self.record.devid);
+        session.greet(greeting);
+        let interval = Duration::from_millis(self.identity.fields().interval_ms.into());
+        let hold = Some(self.hold);
+        let attachment = Attachment::new(stream, session, interval, peer, self.ended, hold);
+        self.place.send(Box::new(attachment));
+    }
+}
+
+/// What a host has to know of a key that it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Names the key in URBs.
+    pub devid: DevId,
+    /// As USB/IP numbers speeds: 2 is full speed.
+    pub speed: u32,
 }
 
 /// Frees the key when dropped.
@@ -235,23 +299,6 @@ pub(super) struct Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.exports.release(self.devid, self.number);
-    }
-}
-
-/// The hosts that attach a key, one after the other.
-pub struct Attachments(mpsc::Receiver<Box<dyn Transport>>);
-
-impl Attachments {
-    /// The next host; None once the key is off the server. Cancel-safe. Only when the transport
-    /// before it was dropped is there a next.
-    pub async fn next(&mut self) -> Option<Box<dyn Transport>> {
-        self.0.recv().await
-    }
-}
-
-impl fmt::Debug for Attachments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Attachments")
     }
 }
 
@@ -277,3 +324,26 @@ impl fmt::Display for AddError {
 }
 
 impl std::error::Error for AddError {}
+
+/// Why a host does not get a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachError {
+    /// No key has this bus id.
+    NoSuchKey,
+    /// Another host has it.
+    Busy,
+}
+
+impl fmt::Display for AttachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchKey => "no key has this bus id",
+            Self::Busy => "another host has the key; detach it there first",
+        })
+    }
+}
+
+impl std::error::Error for AttachError {}
+
+#[cfg(test)]
+mod tests;

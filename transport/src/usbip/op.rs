@@ -27,7 +27,7 @@ const OP_REP_IMPORT: u16 = 0x0003;
 const OP_REQ_DEVLIST: u16 = 0x8005;
 const OP_REP_DEVLIST: u16 = 0x0005;
 /// USB_SPEED_FULL.
-const FULL_SPEED: u32 = 2;
+pub(crate) const FULL_SPEED: u32 = 2;
 
 /// Names a device at a server: `1-1`, as Linux names the device at port 1 of bus 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -166,6 +166,8 @@ impl std::error::Error for BusIdError {}
 /// Why an import failed, as its reply says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// ST_NA: the device is not for this host.
+    NotAvailable,
     /// ST_DEV_BUSY: another host has the device.
     DeviceBusy,
     /// ST_NODEV: there is no such device.
@@ -175,6 +177,7 @@ pub enum Status {
 impl Status {
     fn code(self) -> u32 {
         match self {
+            Self::NotAvailable => 1,
             Self::DeviceBusy => 2,
             Self::NoDevice => 4,
         }
@@ -184,6 +187,7 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NotAvailable => "it is not for this host",
             Self::DeviceBusy => "another host has it",
             Self::NoDevice => "there is no such device",
         })

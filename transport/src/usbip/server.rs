@@ -2,7 +2,8 @@
 //!
 //! A connection asks for one thing within a time limit, as with Linux's usbipd: a list, after
 //! which it is closed, or an import, after which it belongs to the key's task. Whatever else
-//! it sends ends it, and nothing but it.
+//! it sends ends it, and nothing but it. The list is for everyone who may connect, an import for
+//! those of [`ImportFrom`].
 
 use std::convert::Infallible;
 use std::fmt;
@@ -19,11 +20,10 @@ use tracing::{debug, info, warn};
 
 use crate::Peer;
 
-use super::AllowList;
-use super::attachment::Attachment;
-use super::exports::{Exports, Lease};
+use super::exports::{AttachError, Exports, Lease};
+use super::import_from::Gate;
 use super::op::{self, BUS_ID_LEN, BusId, HEADER_LEN, OpError, Request, Status};
-use super::session::Session;
+use super::{AllowList, ImportFrom};
 
 /// How long a client may take for its request, and for the reply to a list.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
@@ -46,6 +46,7 @@ const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(30);
 pub struct Server {
     listener: TcpListener,
     allow: AllowList,
+    gate: Gate,
     exports: ClosedOnDrop,
 }
 
@@ -59,7 +60,8 @@ impl Drop for ClosedOnDrop {
 }
 
 impl Server {
-    /// Takes the address. Connections are accepted once it [`run`](Self::run)s.
+    /// Takes the address. Connections are accepted once it [`run`](Self::run)s, and keys are
+    /// imported by the users of [`ImportFrom::default`].
     ///
     /// # Errors
     ///
@@ -76,6 +78,7 @@ impl Server {
             Ok(listener) => Ok(Self {
                 listener,
                 allow,
+                gate: Gate::new(ImportFrom::default()),
                 exports: ClosedOnDrop(Exports::new()),
             }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -83,6 +86,20 @@ impl Server {
             }
             Err(error) => Err(BindError::Io(address, error)),
         }
+    }
+
+    /// Chooses which users of this machine may import.
+    ///
+    /// # Errors
+    ///
+    /// This platform does not say whose a connection is, so only [`ImportFrom::Anyone`] is
+    /// possible.
+    pub fn import_from(self, from: ImportFrom) -> Result<Self, BindError> {
+        if !from.is_supported() {
+            return Err(BindError::ImportFromUnsupported(from));
+        }
+        let gate = Gate::new(from);
+        Ok(Self { gate, ..self })
     }
 
     /// The address that it has: with port 0, the system chose the port.
@@ -108,6 +125,7 @@ impl Server {
     pub async fn run(self) -> io::Result<Infallible> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let exports = self.exports; // closed when this future is dropped
+        let gate = self.gate;
         let mut connections = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
@@ -116,7 +134,7 @@ impl Server {
             }
             match listener.accept().await {
                 Ok((stream, peer)) if self.allow.allows(peer.ip()) => {
-                    connections.spawn(connection(stream, peer, exports.0.clone()));
+                    connections.spawn(connection(stream, peer, gate, exports.0.clone()));
                 }
                 Ok((_, peer)) => warn!(%peer, "refused: not in the allow-list"),
                 Err(error) => {
@@ -130,8 +148,8 @@ impl Server {
 }
 
 /// One connection until it has what it asked for.
-async fn connection(stream: TcpStream, peer: SocketAddr, exports: Exports) {
-    match serve(stream, peer, &exports).await {
+async fn connection(stream: TcpStream, peer: SocketAddr, gate: Gate, exports: Exports) {
+    match serve(stream, peer, gate, &exports).await {
         Ok(()) => {}
         Err(error) => debug!(%peer, %error, "connection ended"),
     }
@@ -140,6 +158,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, exports: Exports) {
 async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
+    gate: Gate,
     exports: &Exports,
 ) -> Result<(), RequestError> {
     configure(&stream)?;
@@ -151,16 +170,19 @@ async fn serve(
         }
         Wanted::Import(busid) => busid,
     };
-    let outcome = match &busid {
-        Some(busid) => exports.lease(busid).await,
-        None => Err(Status::NoDevice),
+    let outcome = match gate.check(peer, stream.local_addr()?).await {
+        Ok(()) => lease(exports, busid).await,
+        Err(why) => {
+            warn!(%peer, %why, "import refused");
+            Err(Status::NotAvailable)
+        }
     };
     let mut reply = Vec::new();
     match outcome {
         Ok(lease) => {
             info!(%peer, busid = %lease.record.busid, "imported");
             op::emit_import(Ok(&lease.record), &mut reply);
-            hand_over(stream, peer, lease, &reply);
+            lease.hand_over(stream, Peer::Tcp(peer), &reply);
             Ok(())
         }
         Err(status) => {
@@ -169,6 +191,14 @@ async fn serve(
             Ok(timeout(REQUEST_LIMIT, stream.write_all(&reply)).await??)
         }
     }
+}
+
+async fn lease(exports: &Exports, busid: Option<BusId>) -> Result<Lease, Status> {
+    let busid = busid.ok_or(Status::NoDevice)?;
+    exports.lease(&busid).await.map_err(|why| match why {
+        AttachError::NoSuchKey => Status::NoDevice,
+        AttachError::Busy => Status::DeviceBusy,
+    })
 }
 
 enum Wanted {
@@ -188,23 +218,6 @@ async fn request(stream: &mut TcpStream) -> Result<Wanted, RequestError> {
             Ok(Wanted::Import(BusId::parse(&busid).ok()))
         }
     }
-}
-
-/// Gives the connection to the key's task. The reply to the import is the first thing that
-/// leaves, when the task polls.
-fn hand_over(stream: TcpStream, peer: SocketAddr, lease: Lease, reply: &[u8]) {
-    let mut session = Session::new(&lease.identity, lease.record.devid);
-    session.greet(reply);
-    let interval = Duration::from_millis(lease.identity.fields().interval_ms.into());
-    let attachment = Attachment::new(
-        stream,
-        session,
-        interval,
-        Peer::Tcp(peer),
-        lease.ended,
-        Some(lease.hold),
-    );
-    lease.place.send(Box::new(attachment));
 }
 
 fn configure(stream: &TcpStream) -> io::Result<()> {
@@ -264,6 +277,8 @@ pub enum BindError {
     AddressInUse(SocketAddr),
     /// Others than this machine could connect, and nothing says who may.
     AllowListNeeded(SocketAddr),
+    /// This platform cannot tell who imports.
+    ImportFromUnsupported(ImportFrom),
     /// Anything else.
     Io(SocketAddr, io::Error),
 }
@@ -278,6 +293,11 @@ impl fmt::Display for BindError {
                     "{address} can be reached from outside and USB/IP has no authentication"
                 )
             }
+            Self::ImportFromUnsupported(from) => write!(
+                f,
+                "only Linux says which user a connection belongs to: here --import-from {from} \
+                 cannot be kept to, and --import-from anyone can"
+            ),
             Self::Io(address, error) => write!(f, "cannot listen on {address}: {error}"),
         }
     }
@@ -286,7 +306,9 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::AddressInUse(_) | Self::AllowListNeeded(_) => None,
+            Self::AddressInUse(_) | Self::AllowListNeeded(_) | Self::ImportFromUnsupported(_) => {
+                None
+            }
             Self::Io(_, error) => Some(error),
         }
     }

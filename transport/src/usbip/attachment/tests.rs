@@ -316,6 +316,20 @@ async fn removal_ends_an_idle_attachment() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn report_seen_before_the_key_is_pulled_out_is_acknowledged() {
+    let mut rig = rig(65536);
+    let report = [7; REPORT_LEN];
+    let transfer = submit(1, Direction::Out, 1, &report);
+    rig.host.write_all(&transfer).await.unwrap();
+    assert_eq!(rig.event().await, Ok(Event::PowerOn));
+    assert_eq!(rig.event().await, Ok(Event::Report(report)));
+    drop(rig.key);
+    let mut answers = Vec::new();
+    rig.host.read_to_end(&mut answers).await.unwrap();
+    assert_eq!(answers, ret(1, &[]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn end_of_the_connection_is_told_after_its_events() {
     let mut rig = rig(4096);
     rig.host

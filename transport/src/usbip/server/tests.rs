@@ -1,6 +1,8 @@
 //! The server over real loopback sockets.
 
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod import_from;
 
 use std::future::poll_fn;
 use std::num::NonZeroU16;
@@ -32,6 +34,10 @@ fn busid(n: u16) -> BusId {
     BusId::nth(NonZeroU16::new(n).unwrap())
 }
 
+fn loopback() -> Server {
+    Server::bind("127.0.0.1:0".parse().unwrap(), AllowList::loopback()).unwrap()
+}
+
 struct Rig {
     address: SocketAddr,
     exports: Exports,
@@ -40,7 +46,10 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), AllowList::loopback()).unwrap();
+        Self::of(loopback())
+    }
+
+    fn of(server: Server) -> Self {
         let address = server.local_addr().unwrap();
         let exports = server.exports();
         Self {

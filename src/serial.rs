@@ -3,28 +3,20 @@
 //! Windows keeps a device node for each serial, so the same command on the same machine gives the
 //! same ones. They are hashes: nothing of the machine can be read from them.
 
-use std::net::SocketAddr;
-
 use sha2::{Digest, Sha256};
 
-/// What makes one command's keys different from another's.
-pub(super) enum Origin<'a> {
-    /// `--seed`.
-    Seed(&'a [u8]),
-    /// This machine and the address asked for.
-    Machine(SocketAddr),
-}
+use crate::rig::Origin;
 
 /// The serial of the `index`-th key: 16 hexadecimal digits.
-pub(super) fn serial(origin: &Origin<'_>, index: u32) -> String {
+pub(crate) fn serial(origin: &Origin, index: u32) -> String {
     let mut hasher = Sha256::new();
     hasher.update(b"roamkey serial v1");
     match origin {
         Origin::Seed(seed) => hasher.update(seed),
-        Origin::Machine(listen) => {
-            // Without an id the address alone has to do: equal machines then share serials.
+        Origin::Machine(what) => {
+            // Without an id the text alone has to do: equal machines then share serials.
             hasher.update(machine_uid::get().unwrap_or_default());
-            hasher.update(listen.to_string());
+            hasher.update(what);
         }
     }
     hasher.update(index.to_be_bytes());
@@ -39,11 +31,11 @@ mod tests {
 
     #[test]
     fn serial_is_the_same_again_and_each_keys_own() {
-        let machine = Origin::Machine("127.0.0.1:3240".parse().unwrap());
+        let machine = Origin::Machine("127.0.0.1:3240".into());
         assert_eq!(serial(&machine, 1), serial(&machine, 1));
         assert_ne!(serial(&machine, 1), serial(&machine, 2));
-        let other = Origin::Machine("127.0.0.1:3241".parse().unwrap());
+        let other = Origin::Machine("127.0.0.1:3241".into());
         assert_ne!(serial(&machine, 1), serial(&other, 1));
-        assert_eq!(serial(&Origin::Seed(&[1]), 1).len(), 16);
+        assert_eq!(serial(&Origin::Seed(vec![1]), 1).len(), 16);
     }
 }

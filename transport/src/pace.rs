@@ -2,11 +2,11 @@
 //! a bus would carry it.
 //!
 //! A real bus asks an interrupt endpoint once in bInterval. A USB/IP host asks again as soon as it
-//! has its answer, and what its programs have not read yet it keeps in a queue that drops what
-//! overflows: 63 reports in Linux's hidraw, 32 in Windows unless a program asks for more. The
-//! longest message is 129 reports, and a program that is not run for a few milliseconds would wait
-//! for ever for the ones that were dropped. One that sends has read its last answer: request and
-//! answer in turn are not slowed down.
+//! has its answer, and UHID takes whatever it is given. What programs have not read yet is kept
+//! in a queue that drops what overflows: 63 reports in Linux's hidraw, 32 in Windows unless a
+//! program asks for more. The longest message is 129 reports, and a program that is not run for a
+//! few milliseconds would wait for ever for the ones that were dropped. One that sends has read
+//! its last answer: request and answer in turn are not slowed down.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How many reports go at once after a pause, or after one from the host. It is half of the shortest queue, so that the other
-/// half is time for the program that reads, and most answers are shorter.
-pub(super) const AT_ONCE: u32 = 16;
+/// How many reports go at once after a pause, or after one from the host. It is half of the
+/// shortest queue, so that the other half is time for the program that reads, and most answers
+/// are shorter.
+const AT_ONCE: u32 = 16;
 
-pub(super) struct Pace {
+pub(crate) struct Pace {
     interval: Duration,
     /// When a bus would have carried all that was sent.
     carried: Instant,
@@ -28,7 +29,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(interval: Duration) -> Self {
+    pub(crate) fn new(interval: Duration) -> Self {
         Self {
             interval,
             carried: Instant::now(),
@@ -37,18 +38,18 @@ impl Pace {
     }
 
     /// Whether a report may be sent now.
-    pub(super) fn allows(&self) -> bool {
+    pub(crate) fn allows(&self) -> bool {
         self.pause.is_none()
     }
 
     /// A report came from the host.
-    pub(super) fn heard(&mut self) {
+    pub(crate) fn heard(&mut self) {
         self.carried = Instant::now();
         self.pause = None;
     }
 
     /// A report was sent.
-    pub(super) fn sent(&mut self) {
+    pub(crate) fn sent(&mut self) {
         let now = Instant::now();
         self.carried = self.carried.max(now) + self.interval;
         let ahead = self.carried - now;
@@ -59,7 +60,7 @@ impl Pace {
     }
 
     /// Ready once at the end of a pause.
-    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(pause) = &mut self.pause else {
             return Poll::Pending;
         };

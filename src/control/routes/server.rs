@@ -1,0 +1,55 @@
+//! The process itself, and the description of what it answers.
+
+use std::sync::LazyLock;
+
+use axum::{
+    Json,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    control::{App, body::Profiles, openapi},
+    profile::Profile,
+    rig::ServerView,
+};
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(description))
+        .routes(routes!(server))
+        .routes(routes!(profiles))
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "server",
+    responses((status = 200, description = "An OpenAPI document.", body = Object,
+        content_type = "application/json"))
+)]
+async fn description() -> Response {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document().to_string());
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, DOCUMENT.as_str()).into_response()
+}
+
+/// The process that the keys run in.
+#[utoipa::path(
+    get, path = "/server", tag = "server",
+    responses((status = 200, description = "What there is.", body = ServerView))
+)]
+async fn server(State(app): State<App>) -> Json<ServerView> {
+    Json(app.rig.server().await)
+}
+
+/// What keys can be made after.
+#[utoipa::path(
+    get, path = "/profiles", tag = "server",
+    responses((status = 200, description = "The built-in profiles.", body = Profiles))
+)]
+async fn profiles() -> Json<Profiles> {
+    let profiles = Profile::names().map(str::to_owned).collect();
+    Json(Profiles { profiles })
+}

@@ -132,6 +132,7 @@ _started = []
 Resident, Verification = structs.ResidentKeyRequirement, structs.UserVerificationRequirement
 
 
+@check("UHID: headless chromium: create and get", keys=["uhid/1-1"], limit_s=480)
 @check("headless chromium: create and get", limit_s=480)
 def plain(_key):
     browser = the_browser(headless=True)

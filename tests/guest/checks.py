@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 
 import machine
+from desk import Desk
 from harness import REGISTRY, Failure
 
 # In the order in which they run; the logs are judged at the very end.
@@ -32,6 +33,11 @@ MODULES = (
     "check_large_blobs",
     "check_profiles",
     "check_vault",
+    "check_uhid",
+    "check_attach",
+    "check_control",
+    "check_users",
+    "check_faults",
     "check_chromium",
     "check_restart",
     "check_secrets",
@@ -113,7 +119,7 @@ def main():
     for name in MODULES:
         importlib.import_module(name)
 
-    desk = machine.Desk()
+    desk = Desk()
     number = 0
     for check in REGISTRY:
         if check.name in wanted:

@@ -1,8 +1,11 @@
 """Making and checking credentials with python-fido2, for all checks that do."""
 
 import os
+import select
 import struct
 import threading
+import time
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -173,6 +176,32 @@ def open_channel(key):
     """Opens a channel of a key on which others talk at the same time."""
     descriptor = get_descriptor(key.node)
     return CtapHidDevice(descriptor, SharedConnection(descriptor))
+
+
+class ImpatientConnection(LinuxCtapHidConnection):
+    """Gives up on a request after a while, which python-fido2 itself never does."""
+
+    limit_s = 1.5
+    _end = 0.0
+
+    def write_packet(self, data):
+        if data[4] & TYPE_INIT:
+            self._end = time.monotonic() + self.limit_s
+        super().write_packet(data)
+
+    def read_packet(self):
+        left_s = max(self._end - time.monotonic(), 0)
+        if not select.select([self.handle], [], [], left_s)[0]:
+            raise TimeoutError(f"no answer within {self.limit_s} s")
+        return super().read_packet()
+
+
+@contextmanager
+def open_impatiently(key):
+    """Opens a key for requests that may have no answer: these end as TimeoutError."""
+    descriptor = get_descriptor(key.node)
+    with closing(ImpatientConnection(descriptor)) as connection:
+        yield CtapHidDevice(descriptor, connection)
 
 
 class AtOnce(threading.Event):

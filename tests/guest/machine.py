@@ -96,13 +96,33 @@ def ports_in_use():
     return found
 
 
+class Pluggable:
+    """What programs open, whatever brought it into this guest; it has a `node`."""
+
+    @contextmanager
+    def open(self):
+        """The key as python-fido2's device, on a channel of its own."""
+        device = hid.open_device(self.node)
+        try:
+            yield device
+        finally:
+            device.close()
+
+    @contextmanager
+    def ctap2(self):
+        """The key as python-fido2's Ctap2."""
+        with self.open() as device:
+            yield Ctap2(device)
+
+
 @dataclass
-class Key:
-    """A key that is attached to this guest."""
+class Key(Pluggable):
+    """A key of a server on the host that is attached to this guest."""
 
     name: str
     port: int
     busid: str
+    takes_port = True
 
     @property
     def sysfs(self):
@@ -120,20 +140,16 @@ class Key:
         found = list(self.sysfs.glob("*:1.0/*/hidraw/hidraw*"))
         return f"/dev/{found[0].name}" if found else None
 
-    @contextmanager
-    def open(self):
-        """The key as python-fido2's device, on a channel of its own."""
-        device = hid.open_device(self.node)
-        try:
-            yield device
-        finally:
-            device.close()
+    def is_alive(self):
+        """Whether it is still attached."""
+        return ports_in_use().get(self.port) == self.busid and self.node is not None
 
-    @contextmanager
-    def ctap2(self):
-        """The key as python-fido2's Ctap2."""
-        with self.open() as device:
-            yield Ctap2(device)
+    def replug(self):
+        """Detaches and attaches it: a power cycle."""
+        detach(self)
+        fresh = attach(self.name)
+        self.port, self.busid = fresh.port, fresh.busid
+        require(self.node, f"{self.name} has no hidraw node after the replug")
 
 
 def attach(name):
@@ -175,39 +191,9 @@ def detach_all():
     wait_until(lambda: not ports_in_use(), "every port is free")
 
 
-class Desk:
-    """What is attached between checks, so that the next need not start anew."""
-
-    def __init__(self):
-        self.keys = []
-
-    def set_out(self, names):
-        """Makes exactly these keys attached, and returns them in this order."""
-        servers_used.update(name.split("/")[0] for name in names)
-        wanted = [key for key in self.keys if key.name in names and self._alive(key)]
-        if len(wanted) != len(ports_in_use()):
-            detach_all()
-            wanted = []
-        present = {key.name: key for key in wanted}
-        self.keys = [present.get(name) or attach(name) for name in names]
-        return list(self.keys)
-
-    def clear(self):
-        """Leaves nothing attached: after a failure, and for who attaches itself."""
-        self.keys = []
-        detach_all()
-
-    @staticmethod
-    def _alive(key):
-        return ports_in_use().get(key.port) == key.busid and key.node is not None
-
-
 def replug(key):
-    """Detaches and attaches a key, as the same object: a power cycle."""
-    detach(key)
-    fresh = attach(key.name)
-    key.port, key.busid = fresh.port, fresh.busid
-    require(key.node, f"{key.name} has no hidraw node after the replug")
+    """Takes a key out and puts it in again, as the same object."""
+    key.replug()
 
 
 def kill_and_return(key):

@@ -57,6 +57,23 @@ commands! {
 }
 
 impl Command {
+    /// The command of a CTAP2 message by its first byte (CTAP 2.1 §6).
+    pub(crate) const fn of_ctap2(byte: u8) -> Self {
+        match byte {
+            0x01 => Self::MakeCredential,
+            0x02 => Self::GetAssertion,
+            0x04 => Self::GetInfo,
+            0x06 => Self::ClientPin,
+            0x07 => Self::Reset,
+            0x08 => Self::GetNextAssertion,
+            0x0a | 0x41 => Self::CredentialManagement,
+            0x0b => Self::Selection,
+            0x0c => Self::LargeBlobs,
+            0x0d => Self::Config,
+            _ => Self::Unknown,
+        }
+    }
+
     /// Whether it is U2F's, whose answers end with a status word.
     pub const fn is_u2f(self) -> bool {
         matches!(

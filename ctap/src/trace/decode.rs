@@ -74,19 +74,7 @@ pub(super) fn response(kind: MessageKind, command: Command, payload: &[u8]) -> A
 
 fn ctap2_request(payload: &[u8]) -> Asked {
     let (number, parameters) = payload.split_first().unwrap_or((&0, &[]));
-    let command = match number {
-        0x01 => Command::MakeCredential,
-        0x02 => Command::GetAssertion,
-        0x04 => Command::GetInfo,
-        0x06 => Command::ClientPin,
-        0x07 => Command::Reset,
-        0x08 => Command::GetNextAssertion,
-        0x0a | 0x41 => Command::CredentialManagement,
-        0x0b => Command::Selection,
-        0x0c => Command::LargeBlobs,
-        0x0d => Command::Config,
-        _ => Command::Unknown,
-    };
+    let command = Command::of_ctap2(*number);
     let value = wire::decode(parameters);
     let (members, _) = members::of(command);
     Asked {

@@ -34,19 +34,7 @@ pub(crate) fn peek(payload: &[u8]) -> Peeked {
     let Some((command, parameters)) = payload.split_first() else {
         return Peeked::of(Command::Unknown);
     };
-    let mut peeked = Peeked::of(match command {
-        0x01 => Command::MakeCredential,
-        0x02 => Command::GetAssertion,
-        0x04 => Command::GetInfo,
-        0x06 => Command::ClientPin,
-        0x07 => Command::Reset,
-        0x08 => Command::GetNextAssertion,
-        0x0a | 0x41 => Command::CredentialManagement,
-        0x0b => Command::Selection,
-        0x0c => Command::LargeBlobs,
-        0x0d => Command::Config,
-        _ => Command::Unknown,
-    });
+    let mut peeked = Peeked::of(Command::of_ctap2(*command));
     // The RP's member: in getAssertion a text, in clientPIN that of a token's permissions.
     let rp_key = match command {
         0x01 => 0x02,

@@ -12,7 +12,7 @@
 //! let broker = Broker::new(Policy::auto());
 //! let profile = Profile::default();
 //! let mut seed = Seed::from_bytes([1; 32]);
-//! let vault = Memory::create(&mut seed, 1_735_689_600);
+//! let vault = Memory::create(&mut seed, 1_735_689_600, &Default::default());
 //! let mut key = Key::open(&profile, seed, Box::new(vault), broker.seat("1-1")).await?;
 //!
 //! let (transport, mut host) = memory::pair();

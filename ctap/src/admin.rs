@@ -64,6 +64,9 @@ impl KeyState {
             Place::PinRetries,
             Place::Config,
             Place::LargeBlobs,
+            Place::Fingerprints,
+            Place::Uv,
+            Place::PersistentToken,
         ] {
             set.delete(place);
         }

@@ -28,7 +28,7 @@ use crate::{
 /// use roamkey_ctap::{Change, Device, Instant, KeyState, Profile};
 ///
 /// let mut rng = ChaCha20Rng::from_seed([7; 32]);
-/// let records = KeyState::create(&mut rng, 1_700_000_000);
+/// let records = KeyState::create(&mut rng, 1_700_000_000, &Profile::default());
 /// let records = records.into_iter().filter_map(|change| match change {
 ///     Change::Put(record) => Some(record),
 ///     Change::Delete(_) => None,

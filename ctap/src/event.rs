@@ -27,6 +27,23 @@ pub enum Operation {
     Select,
     /// Erase every credential.
     Reset,
+    /// Verify a person for a token, whatever it is for (CTAP 2.1 §6.5.5.7.3).
+    Verify,
+    /// Enroll a finger: each sample asks anew (§6.7).
+    Enroll,
+}
+
+/// What a person does to answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gesture {
+    /// A touch: somebody is there.
+    #[default]
+    Touch,
+    /// A touch of ten seconds (CTAP 2.3 §6.6, longTouchForReset). What answers gives the decision
+    /// once it has lasted.
+    LongTouch,
+    /// A finger on the sensor, which the key knows or does not know (§6.5.3).
+    Finger,
 }
 
 /// What a person must see to decide.
@@ -40,6 +57,8 @@ pub struct Prompt {
     pub rp_id_hash: Option<RpIdHash>,
     /// Which account, where it is known to be one.
     pub account: Option<String>,
+    /// What answers it.
+    pub gesture: Gesture,
 }
 
 /// Why a person is no longer asked.
@@ -56,8 +75,11 @@ pub enum Withdrawn {
 /// What a person, or a policy, answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// A person is there and agrees.
+    /// A person is there and agrees; asked for [`Gesture::Finger`], one that the key knows.
     Approved,
+    /// A person is there and agrees, and is none that the key knows: as good as
+    /// [`Self::Approved`] where a touch is asked for, a failed attempt where a finger is.
+    Unverified,
     /// No.
     Denied,
 }

@@ -51,7 +51,8 @@ pub use credential::{
 pub use crypto::{KeyBytes, Rng, Secret};
 pub use device::Device;
 pub use event::{
-    AdminRefusal, CommitFailed, CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn,
+    AdminRefusal, CommitFailed, CommitId, Decision, Event, Gesture, Operation, PresenceId, Prompt,
+    Withdrawn,
 };
 pub use fault::{
     Fault, FaultId, FaultInfo, FaultLayer, FaultRefusal, FaultRule, NoSuchFault, Parameter,
@@ -64,8 +65,11 @@ pub use pin::{
     MAX_PIN_LEN, MAX_PIN_RETRIES, PinHash, PinProtocol, StoredPin, TOKEN_INITIAL_USAGE_MS,
     TOKEN_MAX_USAGE_MS,
 };
-pub use profile::{Extension, Profile, Version, Violation};
-pub use state::{COUNTER_LEASE, Change, ChangeSet, Config, KeyState, LoadError, Place, Record};
+pub use profile::{AttestationType, Extension, Profile, Version, Violation};
+pub use state::{
+    COUNTER_LEASE, Change, ChangeSet, Config, Fingerprint, KeyState, LoadError, MAX_UV_RETRIES,
+    Place, Record, TEMPLATE_ID_LEN, UvState,
+};
 pub use status::Status;
 pub use time::Instant;
 pub use trace::{Detail, DetailValue, Touched, Trace};

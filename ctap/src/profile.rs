@@ -24,11 +24,13 @@ pub enum Version {
     Fido20,
     /// CTAP 2.1.
     Fido21,
+    /// CTAP 2.3; there never was a string for 2.2.
+    Fido23,
 }
 
 impl Version {
     /// Every version that roamkey serves.
-    pub const ALL: [Self; 3] = [Self::U2fV2, Self::Fido20, Self::Fido21];
+    pub const ALL: [Self; 4] = [Self::U2fV2, Self::Fido20, Self::Fido21, Self::Fido23];
 
     /// As getInfo spells it.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Version {
             Self::U2fV2 => "U2F_V2",
             Self::Fido20 => "FIDO_2_0",
             Self::Fido21 => "FIDO_2_1",
+            Self::Fido23 => "FIDO_2_3",
         }
     }
 }
@@ -55,17 +58,20 @@ pub enum Extension {
     LargeBlobKey,
     /// §12.4.
     MinPinLength,
+    /// CTAP 2.2 §12.10: a credential that other sites may ask to pay with.
+    ThirdPartyPayment,
 }
 
 impl Extension {
     /// Every extension that roamkey serves.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::CredBlob,
         Self::CredProtect,
         Self::HmacSecret,
         Self::HmacSecretMc,
         Self::LargeBlobKey,
         Self::MinPinLength,
+        Self::ThirdPartyPayment,
     ];
 
     /// As getInfo spells it.
@@ -77,6 +83,33 @@ impl Extension {
             Self::HmacSecretMc => "hmac-secret-mc",
             Self::LargeBlobKey => "largeBlobKey",
             Self::MinPinLength => "minPinLength",
+            Self::ThirdPartyPayment => "thirdPartyPayment",
+        }
+    }
+}
+
+/// What registrations prove of the key (WebAuthn §6.5.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttestationType {
+    /// Nothing.
+    None,
+    /// The credential's own key signs (packed, §8.2).
+    #[default]
+    SelfAttestation,
+    /// A key with a certificate of the vault's test CA signs (packed, §8.2).
+    Batch,
+}
+
+impl AttestationType {
+    /// Every type.
+    pub const ALL: [Self; 3] = [Self::None, Self::SelfAttestation, Self::Batch];
+
+    /// As a profile spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SelfAttestation => "self",
+            Self::Batch => "batch",
         }
     }
 }
@@ -135,6 +168,29 @@ pub struct Profile {
     pub backup_state: bool,
     /// Whether its owner may read private keys out of it. Nothing tells a platform.
     pub exportable: bool,
+    /// Option uv: a sensor verifies people (CTAP 2.1 §6.4), simulated.
+    pub built_in_uv: bool,
+    /// Options bioEnroll, uvBioEnroll and userVerificationMgmtPreview: fingers can be enrolled.
+    pub bio_enroll: bool,
+    /// How many fingers a new key has enrolled already; a reset removes them.
+    pub enrolled_fingerprints: u8,
+    /// How many fingers can be enrolled at most.
+    pub max_fingerprints: u8,
+    /// Option perCredMgmtRO: a persistent token that reads what credentials there are.
+    pub per_cred_mgmt_ro: bool,
+    /// What registrations prove where nothing else is asked for.
+    pub attestation: AttestationType,
+    /// Option ep: enterprise attestation, false while authenticatorConfig has not enabled it;
+    /// `None` for a key without.
+    pub enterprise_attestation: Option<bool>,
+    /// RP ids that get vendor-facilitated enterprise attestation (§7.1.1).
+    pub enterprise_rp_ids: Vec<String>,
+    /// longTouchForReset before authenticatorConfig enables it; `None` for a key without.
+    pub long_touch_for_reset: Option<bool>,
+    /// pinComplexityPolicy before authenticatorConfig enables it; `None` for a key without.
+    pub pin_complexity_policy: Option<bool>,
+    /// maxPINLength, in code points; a PIN has 63 bytes at most anyway.
+    pub max_pin_length: u8,
 }
 
 /// Flags BE and BS (WebAuthn §6.1.3).
@@ -182,8 +238,16 @@ impl Default for Profile {
     /// What a good key sold today offers.
     fn default() -> Self {
         Self {
-            versions: Version::ALL.into(),
-            extensions: Extension::ALL.into(),
+            versions: [Version::U2fV2, Version::Fido20, Version::Fido21].into(),
+            extensions: [
+                Extension::CredBlob,
+                Extension::CredProtect,
+                Extension::HmacSecret,
+                Extension::HmacSecretMc,
+                Extension::LargeBlobKey,
+                Extension::MinPinLength,
+            ]
+            .into(),
             // Drawn at random for roamkey: 33c78076-c6cc-406c-95a6-44d084208762.
             aaguid: [
                 0x33, 0xc7, 0x80, 0x76, 0xc6, 0xcc, 0x40, 0x6c, 0x95, 0xa6, 0x44, 0xd0, 0x84, 0x20,
@@ -216,6 +280,17 @@ impl Default for Profile {
             backup_eligible: false,
             backup_state: false,
             exportable: false,
+            built_in_uv: false,
+            bio_enroll: false,
+            enrolled_fingerprints: 0,
+            max_fingerprints: 0,
+            per_cred_mgmt_ro: false,
+            attestation: AttestationType::SelfAttestation,
+            enterprise_attestation: None,
+            enterprise_rp_ids: Vec::new(),
+            long_touch_for_reset: None,
+            pin_complexity_policy: None,
+            max_pin_length: 63,
         }
     }
 }

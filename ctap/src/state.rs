@@ -12,6 +12,7 @@ mod tests;
 
 use std::fmt;
 
+use rand_core::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     credential::{Credential, CredentialId, Deriver, Store},
     crypto::{Rng, Secret},
     pin::{MAX_PIN_RETRIES, StoredPin},
+    profile::Profile,
 };
 
 /// How many counter values one durable write covers.
@@ -61,6 +63,16 @@ pub enum Record {
     },
     /// The serialized large-blob array, whole; absent while none was written.
     LargeBlobs(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// The enrolled fingers, all of them; absent while there is none.
+    Fingerprints(Vec<Fingerprint>),
+    /// How built-in verification has gone; absent while it never failed since the last PIN entry.
+    Uv(UvState),
+    /// The persistent pinUvAuthToken (CTAP 2.2 §6.5.2.1); absent until a platform gets it.
+    PersistentToken(Secret),
+    /// The batch attestation key and its certificate. A reset keeps them.
+    BatchAttestation(Attestation),
+    /// The enterprise attestation key and its certificate. A reset keeps them.
+    EnterpriseAttestation(Attestation),
 }
 
 /// Where a record is: at most one record of a key has a given place.
@@ -84,6 +96,50 @@ pub enum Place {
     Config,
     /// Of [`Record::LargeBlobs`].
     LargeBlobs,
+    /// Of [`Record::Fingerprints`].
+    Fingerprints,
+    /// Of [`Record::Uv`].
+    Uv,
+    /// Of [`Record::PersistentToken`].
+    PersistentToken,
+    /// Of [`Record::BatchAttestation`].
+    BatchAttestation,
+    /// Of [`Record::EnterpriseAttestation`].
+    EnterpriseAttestation,
+}
+
+/// The built-in verifications that may fail one after the other (CTAP 2.1 §6.5.5.3 uvRetries).
+pub const MAX_UV_RETRIES: u8 = 5;
+
+/// An enrolled finger (CTAP 2.1 §6.7). What would be compared is a person's answer, so there is
+/// nothing of a finger in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// templateId.
+    pub id: [u8; TEMPLATE_ID_LEN],
+    /// templateFriendlyName.
+    pub name: Option<String>,
+}
+
+/// The length of a [`Fingerprint`]'s templateId, in bytes.
+pub const TEMPLATE_ID_LEN: usize = 16;
+
+/// How built-in user verification has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UvState {
+    /// uvRetries: attempts that are left, at most [`MAX_UV_RETRIES`].
+    pub retries: u8,
+    /// uvCountSinceLastPinEntry (CTAP 2.3 §6.4), failed attempts among them.
+    pub since_pin_entry: u32,
+}
+
+impl Default for UvState {
+    fn default() -> Self {
+        Self {
+            retries: MAX_UV_RETRIES,
+            since_pin_entry: 0,
+        }
+    }
 }
 
 /// What authenticatorConfig changes (CTAP 2.1 §6.11); a reset brings the profile's values back.
@@ -97,6 +153,15 @@ pub struct Config {
     pub min_pin_length_rp_ids: Vec<String>,
     /// No token until the PIN is changed.
     pub force_pin_change: bool,
+    /// Option ep, where enterprise attestation was enabled.
+    #[serde(default)]
+    pub enterprise_attestation: bool,
+    /// longTouchForReset, where it was enabled.
+    #[serde(default)]
+    pub long_touch_for_reset: bool,
+    /// pinComplexityPolicy, where it was enabled.
+    #[serde(default)]
+    pub pin_complexity_policy: bool,
 }
 
 impl Record {
@@ -112,6 +177,11 @@ impl Record {
             Self::PinRetries(_) => Place::PinRetries,
             Self::Config(_) => Place::Config,
             Self::LargeBlobs(_) => Place::LargeBlobs,
+            Self::Fingerprints(_) => Place::Fingerprints,
+            Self::Uv(_) => Place::Uv,
+            Self::PersistentToken(_) => Place::PersistentToken,
+            Self::BatchAttestation(_) => Place::BatchAttestation,
+            Self::EnterpriseAttestation(_) => Place::EnterpriseAttestation,
         }
     }
 }
@@ -251,14 +321,31 @@ pub struct KeyState {
     pub(crate) pin_retries: u8,
     pub(crate) config: Config,
     pub(crate) large_blobs: Vec<u8>,
+    pub(crate) fingerprints: Vec<Fingerprint>,
+    pub(crate) uv: UvState,
+    pub(crate) persistent_token: Option<Secret>,
+    pub(crate) batch_attestation: Option<Attestation>,
+    pub(crate) enterprise_attestation: Option<Attestation>,
 }
 
 impl KeyState {
     /// What a new key is made of: store it, then [`Self::load`] it.
     ///
     /// `created` is the start of the attestation certificate's validity, in seconds since 1970.
-    pub fn create(rng: &mut Rng, created: u64) -> ChangeSet {
+    /// Fingers that the profile has enrolled are enrolled until the first reset.
+    pub fn create(rng: &mut Rng, created: u64, profile: &Profile) -> ChangeSet {
         let mut set = ChangeSet::default();
+        if profile.enrolled_fingerprints > 0 {
+            let enrolled = (1..=profile.enrolled_fingerprints).map(|number| {
+                let mut id = [0; TEMPLATE_ID_LEN];
+                rng.fill_bytes(&mut id);
+                Fingerprint {
+                    id,
+                    name: Some(format!("Finger {number}")),
+                }
+            });
+            set.put(Record::Fingerprints(enrolled.collect()));
+        }
         set.put(Record::Master(Secret::random(rng)));
         set.put(Record::Counter { ceiling: 0 });
         set.put(Record::Attestation(Attestation::create(rng, created)));
@@ -276,6 +363,8 @@ impl KeyState {
         let mut ceilings = Vec::new();
         let (mut pin, mut pin_retries, mut config) = (None, MAX_PIN_RETRIES, Config::default());
         let mut large_blobs = INITIAL_LARGE_BLOBS.to_vec();
+        let (mut fingerprints, mut uv) = (Vec::new(), UvState::default());
+        let (mut persistent_token, mut batch, mut enterprise) = (None, None, None);
         for record in records {
             match record {
                 Record::Master(secret) => master = Some(secret),
@@ -287,6 +376,16 @@ impl KeyState {
                 Record::PinRetries(left) => pin_retries = left.min(MAX_PIN_RETRIES),
                 Record::Config(stored) => config = stored,
                 Record::LargeBlobs(array) => large_blobs = array,
+                Record::Fingerprints(enrolled) => fingerprints = enrolled,
+                Record::Uv(stored) => {
+                    uv = UvState {
+                        retries: stored.retries.min(MAX_UV_RETRIES),
+                        ..stored
+                    }
+                }
+                Record::PersistentToken(secret) => persistent_token = Some(secret),
+                Record::BatchAttestation(record) => batch = Some(record),
+                Record::EnterpriseAttestation(record) => enterprise = Some(record),
             }
         }
         for (id, ceiling) in ceilings {
@@ -307,6 +406,11 @@ impl KeyState {
             pin_retries,
             config,
             large_blobs,
+            fingerprints,
+            uv,
+            persistent_token,
+            batch_attestation: batch,
+            enterprise_attestation: enterprise,
         })
     }
 
@@ -346,6 +450,17 @@ impl KeyState {
                 Change::Put(Record::PinRetries(left)) => self.pin_retries = left,
                 Change::Put(Record::Config(config)) => self.config = config,
                 Change::Put(Record::LargeBlobs(array)) => self.large_blobs = array,
+                Change::Put(Record::Fingerprints(enrolled)) => self.fingerprints = enrolled,
+                Change::Put(Record::Uv(uv)) => self.uv = uv,
+                Change::Put(Record::PersistentToken(secret)) => {
+                    self.persistent_token = Some(secret);
+                }
+                Change::Put(Record::BatchAttestation(record)) => {
+                    self.batch_attestation = Some(record);
+                }
+                Change::Put(Record::EnterpriseAttestation(record)) => {
+                    self.enterprise_attestation = Some(record);
+                }
                 Change::Put(Record::CredentialCounter { id, ceiling }) => {
                     if let Some(counter) = self.credentials.counter_mut(&id) {
                         counter.ceiling = ceiling;
@@ -357,6 +472,13 @@ impl KeyState {
                 Change::Delete(Place::Config) => self.config = Config::default(),
                 Change::Delete(Place::LargeBlobs) => {
                     self.large_blobs = INITIAL_LARGE_BLOBS.to_vec();
+                }
+                Change::Delete(Place::Fingerprints) => self.fingerprints = Vec::new(),
+                Change::Delete(Place::Uv) => self.uv = UvState::default(),
+                Change::Delete(Place::PersistentToken) => self.persistent_token = None,
+                Change::Delete(Place::BatchAttestation) => self.batch_attestation = None,
+                Change::Delete(Place::EnterpriseAttestation) => {
+                    self.enterprise_attestation = None;
                 }
                 // A credential's counter goes with it, and the rest is only ever replaced.
                 Change::Delete(

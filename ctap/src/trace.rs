@@ -93,7 +93,7 @@ pub enum Touched {
 impl From<Decision> for Touched {
     fn from(decision: Decision) -> Self {
         match decision {
-            Decision::Approved => Self::Approved,
+            Decision::Approved | Decision::Unverified => Self::Approved,
             Decision::Denied => Self::Denied,
         }
     }

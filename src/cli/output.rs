@@ -212,6 +212,9 @@ fn sentence(prompt: &Prompt) -> String {
         Operation::Select if site.is_empty() => "use this key".to_owned(),
         Operation::Select => format!("use this key with {site}"),
         Operation::Reset => "ERASE every credential of this key".to_owned(),
+        Operation::Verify if site.is_empty() => "be verified".to_owned(),
+        Operation::Verify => format!("be verified for {site}"),
+        Operation::Enroll => "enroll a finger".to_owned(),
     }
 }
 
@@ -245,6 +248,7 @@ fn text_of(notice: &Notice) -> String {
             let what = sentence(prompt);
             match (decision, refusal) {
                 (Decision::Approved, _) => format!("{key}: approved: {what}"),
+                (Decision::Unverified, _) => format!("{key}: not verified: {what}"),
                 (Decision::Denied, None) => format!("{key}: refused: {what}"),
                 (Decision::Denied, Some(why)) => format!("{key}: refused ({why}): {what}"),
             }

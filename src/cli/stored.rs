@@ -102,10 +102,11 @@ fn make_missing(open: &mut OpenVault, wanted: &Wanted<'_>) -> Result<(), Failure
     }
     let refused = |why| Failure::Usage(format!("{why}"));
     let profile = wanted.profile.unwrap_or("default");
-    let (_, profile) = Profile::to_store(profile).map_err(refused)?;
+    let (like, profile) = Profile::to_store(profile).map_err(refused)?;
     for _ in there..least {
         let name = free_name(open)?;
-        open.store_mut().add_key(&name, profile.clone(), now())?;
+        open.store_mut()
+            .add_key(&name, profile.clone(), now(), &like.ctap)?;
     }
     Ok(())
 }

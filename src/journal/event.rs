@@ -139,6 +139,8 @@ pub enum TouchState {
     Asked,
     /// It was given.
     Approved,
+    /// A finger was shown that the key does not know.
+    NotVerified,
     /// It was refused.
     Denied,
     /// It is no longer needed.
@@ -226,6 +228,8 @@ pub(crate) fn operation_name(operation: Operation) -> &'static str {
         Operation::Authenticate => "authenticate",
         Operation::Select => "select",
         Operation::Reset => "reset",
+        Operation::Verify => "verify",
+        Operation::Enroll => "enroll",
     }
 }
 

@@ -69,7 +69,7 @@ async fn key_goes_on_when_a_broken_vault_can_be_read_again() {
     let mut seed = Seed::from_bytes([3; 32]);
     let failures_left = Arc::new(AtomicU32::new(0));
     let vault = Broken {
-        memory: Memory::create(&mut seed, 0),
+        memory: Memory::create(&mut seed, 0, &Default::default()),
         failures_left: failures_left.clone(),
     };
     let seat = Broker::new(Policy::auto()).seat("1-1");

@@ -98,6 +98,7 @@ impl Notice {
             } => {
                 let state = match decision {
                     Decision::Approved => TouchState::Approved,
+                    Decision::Unverified => TouchState::NotVerified,
                     Decision::Denied => TouchState::Denied,
                 };
                 prompt_event(id.0, prompt, state, *refusal)

@@ -8,6 +8,7 @@ fn prompt(rp_id: Option<&str>) -> Prompt {
         rp_id: rp_id.map(str::to_owned),
         rp_id_hash: rp_id.map(RpIdHash::of),
         account: None,
+        gesture: roamkey_ctap::Gesture::Touch,
     }
 }
 

@@ -102,7 +102,7 @@ const fn member(
 
 /// Every member.
 #[rustfmt::skip] // one a line, but for the longest name
-pub(super) const MEMBERS: [Member; 32] = [
+pub(super) const MEMBERS: [Member; 43] = [
     member("", "versions", "versions", |d| &mut d.ctap.versions),
     member("", "extensions", "extensions", |d| &mut d.ctap.extensions),
     member("", "algorithms", "algorithms", |d| &mut d.ctap.algorithms),
@@ -110,6 +110,8 @@ pub(super) const MEMBERS: [Member; 32] = [
     member("", "aaguid", "aaguid", |d| &mut d.ctap.aaguid),
     member("", "firmwareVersion", "firmware_version", |d| &mut d.ctap.firmware_version),
     member("", "exportable", "exportable", |d| &mut d.ctap.exportable),
+    member("", "attestation", "attestation", |d| &mut d.ctap.attestation),
+    member("", "enterpriseRpIds", "enterprise_rp_ids", |d| &mut d.ctap.enterprise_rp_ids),
     member("options", "rk", "rk", |d| &mut d.rk),
     member("options", "clientPin", "client_pin", |d| &mut d.ctap.client_pin),
     member("options", "pinUvAuthToken", "pin_uv_auth_token", |d| &mut d.ctap.pin_uv_auth_token),
@@ -121,6 +123,15 @@ pub(super) const MEMBERS: [Member; 32] = [
     member("options", "makeCredUvNotRqd", "make_cred_uv_not_rqd", |d| &mut d.ctap.make_cred_uv_not_rqd),
     member("options", "noMcGaPermissionsWithClientPin", "no_mc_ga_permissions_with_client_pin",
         |d| &mut d.ctap.no_mc_ga_permissions_with_client_pin),
+    member("options", "uv", "built_in_uv", |d| &mut d.ctap.built_in_uv),
+    member("options", "bioEnroll", "bio_enroll", |d| &mut d.ctap.bio_enroll),
+    member("options", "perCredMgmtRO", "per_cred_mgmt_ro", |d| &mut d.ctap.per_cred_mgmt_ro),
+    member("options", "ep", "enterprise_attestation", |d| &mut d.ctap.enterprise_attestation),
+    member("policy", "longTouchForReset", "long_touch_for_reset", |d| &mut d.ctap.long_touch_for_reset),
+    member("policy", "pinComplexityPolicy", "pin_complexity_policy", |d| &mut d.ctap.pin_complexity_policy),
+    member("limits", "maxPINLength", "max_pin_length", |d| &mut d.ctap.max_pin_length),
+    member("limits", "maxFingerprints", "max_fingerprints", |d| &mut d.ctap.max_fingerprints),
+    member("limits", "enrolledFingerprints", "enrolled_fingerprints", |d| &mut d.ctap.enrolled_fingerprints),
     member("limits", "maxMsgSize", "max_msg_size", |d| &mut d.ctap.max_msg_size),
     member("limits", "maxCredentialCountInList", "max_credential_count_in_list",
         |d| &mut d.ctap.max_credential_count_in_list),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use roamkey_ctap::{Algorithm, Extension, PinProtocol, Version};
+use roamkey_ctap::{Algorithm, AttestationType, Extension, PinProtocol, Version};
 use toml::{Spanned, de::DeValue};
 
 use super::file::Mistake;
@@ -132,6 +132,12 @@ impl FromToml for Version {
 }
 
 impl FromToml for Extension {
+    fn read(value: &Value<'_>) -> Result<Self, Mistake> {
+        spelled(value, Self::ALL, Self::as_str)
+    }
+}
+
+impl FromToml for AttestationType {
     fn read(value: &Value<'_>) -> Result<Self, Mistake> {
         spelled(value, Self::ALL, Self::as_str)
     }

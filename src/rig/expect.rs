@@ -260,6 +260,7 @@ fn sentence(expectation: &Expectation, (least, most): (u64, u64), count: u64) ->
     let state = expectation.state.map(|state| match state {
         TouchState::Asked => "asked",
         TouchState::Approved => "approved",
+        TouchState::NotVerified => "not-verified",
         TouchState::Denied => "denied",
         TouchState::Withdrawn => "withdrawn",
     });

@@ -95,7 +95,7 @@ impl Rig {
             )));
         }
         let slot = match new.stored {
-            true => self.add_stored(&new, stored_profile).await?,
+            true => self.add_stored(&new, &profile, stored_profile).await?,
             false => self.add_in_memory(&new, &profile, stored_profile).await?,
         };
         if let Some(policy) = policy {
@@ -113,14 +113,16 @@ impl Rig {
     async fn add_stored(
         &self,
         new: &NewKey,
-        profile: StoredProfile,
+        profile: &Profile,
+        stored: StoredProfile,
     ) -> Result<Arc<Slot>, RigError> {
         let (vault, _) = self.0.vault.as_ref().ok_or_else(no_vault)?;
         let name = new.name.clone();
         let name = name.ok_or_else(|| RigError::invalid("a stored key needs a name"))?;
         let created = now();
+        let like = profile.ctap.clone();
         let made = vault.work(move |store| {
-            let number = store.add_key(&name, profile, created)?;
+            let number = store.add_key(&name, stored, created, &like)?;
             Ok((number, store.identity(number)?))
         });
         let (number, identity) = made.await?;
@@ -148,7 +150,7 @@ impl Rig {
             profile: stored.name,
             created,
         };
-        let vault = Box::new(Memory::create(&mut seed, created));
+        let vault = Box::new(Memory::create(&mut seed, created, &profile.ctap));
         self.open(profile, parts, seed, vault).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, future::ready};
 
-use roamkey_ctap::{Change, ChangeSet, KeyState, Place, Record};
+use roamkey_ctap::{Change, ChangeSet, KeyState, Place, Profile, Record};
 
 use super::{KeyVault, Pending, VaultError};
 use crate::key::Seed;
@@ -16,11 +16,11 @@ pub struct Memory {
 impl Memory {
     /// A vault with a new key in it. `created` is the date of its attestation certificate, in
     /// seconds since 1970.
-    pub fn create(seed: &mut Seed, created: u64) -> Self {
+    pub fn create(seed: &mut Seed, created: u64, profile: &Profile) -> Self {
         let mut vault = Self {
             records: BTreeMap::new(),
         };
-        vault.apply(KeyState::create(seed.rng(), created));
+        vault.apply(KeyState::create(seed.rng(), created, profile));
         vault
     }
 

@@ -77,7 +77,7 @@ pub(crate) enum Address {
 
 impl Address {
     /// Every address that is not a credential's.
-    pub(crate) const FIXED: [Self; 8] = [
+    pub(crate) const FIXED: [Self; 13] = [
         Self::Identity,
         Self::Record(Place::Master),
         Self::Record(Place::Counter),
@@ -86,6 +86,11 @@ impl Address {
         Self::Record(Place::PinRetries),
         Self::Record(Place::Config),
         Self::Record(Place::LargeBlobs),
+        Self::Record(Place::Fingerprints),
+        Self::Record(Place::Uv),
+        Self::Record(Place::PersistentToken),
+        Self::Record(Place::BatchAttestation),
+        Self::Record(Place::EnterpriseAttestation),
     ];
 
     /// A byte for the kind, and the credential's id where there is one. What a file was written
@@ -102,6 +107,11 @@ impl Address {
             Self::Record(Place::PinRetries) => ([7], None),
             Self::Record(Place::Config) => ([8], None),
             Self::Record(Place::LargeBlobs) => ([9], None),
+            Self::Record(Place::Fingerprints) => ([10], None),
+            Self::Record(Place::Uv) => ([11], None),
+            Self::Record(Place::PersistentToken) => ([12], None),
+            Self::Record(Place::BatchAttestation) => ([13], None),
+            Self::Record(Place::EnterpriseAttestation) => ([14], None),
         }
     }
 }
@@ -118,6 +128,11 @@ impl fmt::Display for Address {
             Self::Record(Place::PinRetries) => "PIN retries",
             Self::Record(Place::Config) => "configuration",
             Self::Record(Place::LargeBlobs) => "large blobs",
+            Self::Record(Place::Fingerprints) => "fingerprints",
+            Self::Record(Place::Uv) => "verification retries",
+            Self::Record(Place::PersistentToken) => "persistent token",
+            Self::Record(Place::BatchAttestation) => "batch attestation key",
+            Self::Record(Place::EnterpriseAttestation) => "enterprise attestation key",
             Self::Record(Place::Credential(id)) => return write!(f, "passkey {}", Short(id)),
             Self::Record(Place::CredentialCounter(id)) => {
                 return write!(f, "signature counter of passkey {}", Short(id));

@@ -51,7 +51,11 @@ impl Host {
     /// Starts a server with one key in this runtime and attaches the key.
     pub(crate) async fn attach() -> Self {
         let mut seed = Seed::from_bytes([1; 32]);
-        let vault = Box::new(Memory::create(&mut seed, 1_735_689_600));
+        let vault = Box::new(Memory::create(
+            &mut seed,
+            1_735_689_600,
+            &Default::default(),
+        ));
         Self::attach_to(vault, &Profile::default()).await
     }
 

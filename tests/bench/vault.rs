@@ -87,7 +87,10 @@ impl Files {
                 text: None,
             };
             let name = format!("key {number}");
-            vault.store_mut().add_key(&name, profile, CREATED).unwrap();
+            vault
+                .store_mut()
+                .add_key(&name, profile, CREATED, &Default::default())
+                .unwrap();
         }
         vault
     }

@@ -31,9 +31,9 @@ fn unnamed(home: &Home, keys: usize) -> (VaultId, String) {
             name: "default".to_owned(),
             text: None,
         };
-        let made = open
-            .store_mut()
-            .add_key(&number.to_string(), profile, CREATED);
+        let made =
+            open.store_mut()
+                .add_key(&number.to_string(), profile, CREATED, &Default::default());
         made.expect("a key");
     }
     let vault = open.vault();

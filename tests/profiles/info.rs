@@ -24,7 +24,7 @@ struct Key {
 impl Key {
     fn of(profile: Profile) -> Self {
         let mut rng = ChaCha20Rng::from_seed([3; 32]);
-        let records = KeyState::create(&mut rng, 1_735_689_600)
+        let records = KeyState::create(&mut rng, 1_735_689_600, &profile.ctap)
             .into_iter()
             .filter_map(|change| match change {
                 Change::Put(record) => Some(record),

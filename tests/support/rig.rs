@@ -74,7 +74,8 @@ impl Place {
 
     pub(crate) fn rig_with(self, options: Options) -> Rig {
         let seed = options.seed.unwrap_or_else(TestSeed::new);
-        let vaults = (0..options.keys).map(|n| TestVault::create(&mut seed.rng("vault", n)));
+        let vaults = (0..options.keys)
+            .map(|n| TestVault::create(&mut seed.rng("vault", n), &options.profile.ctap));
         let mut rig = Rig {
             place: self,
             seed,

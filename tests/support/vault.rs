@@ -7,7 +7,7 @@ use std::{
 };
 
 use roamkey::vault::{KeyVault, Pending, VaultError};
-use roamkey_ctap::{Change, ChangeSet, KeyState, Place, Record, Rng};
+use roamkey_ctap::{Change, ChangeSet, KeyState, Place, Profile, Record, Rng};
 use tokio::sync::oneshot;
 
 /// What a commit that fails leaves behind.
@@ -56,7 +56,7 @@ fn failed() -> VaultError {
 
 impl TestVault {
     /// A vault with a new key in it.
-    pub(crate) fn create(rng: &mut Rng) -> Self {
+    pub(crate) fn create(rng: &mut Rng, profile: &Profile) -> Self {
         let mut inner = Inner {
             records: BTreeMap::new(),
             failure: None,
@@ -68,7 +68,7 @@ impl TestVault {
             held_commit: None,
             held_load: None,
         };
-        inner.apply(KeyState::create(rng, 1_735_689_600));
+        inner.apply(KeyState::create(rng, 1_735_689_600, profile));
         Self(Arc::new(Mutex::new(inner)))
     }
 

@@ -35,7 +35,9 @@ fn make(directory: &Path) {
     let mut vault =
         OpenVault::create_in(&path, &state_of(&path), &key_file, CREATED).expect("a new vault");
     for name in ["first", "second"] {
-        let made = vault.store_mut().add_key(name, default_profile(), CREATED);
+        let made = vault
+            .store_mut()
+            .add_key(name, default_profile(), CREATED, &Default::default());
         made.expect("a key");
     }
     let served = Served::start(vault);

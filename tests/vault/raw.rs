@@ -42,7 +42,9 @@ fn files_show_neither_names_nor_ids_nor_keys() {
     let key_file = Unlock::KeyFile(format!("{}.key", path.display()).into());
     let vault = OpenVault::create_in(&path, &state_of(&path), &key_file, CREATED);
     let mut vault = vault.expect("a new vault");
-    let made = vault.store_mut().add_key(NAME, default_profile(), CREATED);
+    let made = vault
+        .store_mut()
+        .add_key(NAME, default_profile(), CREATED, &Default::default());
     made.expect("a key");
     let served = Served::start(vault);
     let mut platform = served.attach("1-1");

@@ -23,7 +23,9 @@ fn file_stays_within_twice_what_is_in_it_and_a_mebibyte() {
     let mut vault = vault.expect("a new vault");
     let names = ["a", "b", "c", "d"];
     for name in names {
-        let made = vault.store_mut().add_key(name, default_profile(), CREATED);
+        let made = vault
+            .store_mut()
+            .add_key(name, default_profile(), CREATED, &Default::default());
         made.expect("a key");
     }
     let live = vault.store().live_bytes();

@@ -94,7 +94,9 @@ fn prepared(unlock: &Unlock, rng: ChaCha20Rng) -> Disk {
     let mut open = open.expect("a new vault");
     for number in 0..KEYS {
         let name = format!("key {number}");
-        let made = open.store_mut().add_key(&name, default_profile(), CREATED);
+        let made = open
+            .store_mut()
+            .add_key(&name, default_profile(), CREATED, &Default::default());
         made.expect("a key");
     }
     disk

@@ -26,7 +26,9 @@ fn make(directory: &Directory) -> std::path::PathBuf {
     let vault = OpenVault::create_in(&path, &state_of(&path), &key_file, CREATED);
     let mut vault = vault.expect("a new vault");
     for name in ["work", "home"] {
-        let made = vault.store_mut().add_key(name, default_profile(), CREATED);
+        let made = vault
+            .store_mut()
+            .add_key(name, default_profile(), CREATED, &Default::default());
         made.expect("a key");
     }
     let served = Served::start(vault);

@@ -14,7 +14,7 @@ use crate::{
 /// A new key, and the generator that it came from.
 fn key() -> (KeyState, Rng) {
     let mut rng = Rng::from_seed([9; 32]);
-    let state = load(KeyState::create(&mut rng, 1_735_689_600)).expect("a key");
+    let state = load(KeyState::create(&mut rng, 1_735_689_600, &profile())).expect("a key");
     (state, rng)
 }
 

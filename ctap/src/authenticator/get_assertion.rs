@@ -4,7 +4,7 @@ use super::{Authenticator, Checked, CounterOf, Next, Stateful, Step, extension::
 use crate::{
     credential::{CredProtect, CredRandom, CredentialId, Derived, RpIdHash},
     crypto::PrivateKey,
-    event::{Operation, Prompt},
+    event::{Gesture, Operation, Prompt},
     fault::Fault,
     pin::Permissions,
     status::Status,
@@ -60,6 +60,7 @@ impl Authenticator {
             rp_id: Some(request.rp_id.clone()),
             rp_id_hash: Some(rp),
             account,
+            gesture: Gesture::Touch,
         };
         // Step 1.
         if let Some(answer) = self.touch_probe(&request.pin_uv_auth) {

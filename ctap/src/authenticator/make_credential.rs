@@ -7,7 +7,7 @@ use crate::{
         RpIdHash, truncated,
     },
     crypto::{KeyBytes, PrivateKey, Secret},
-    event::{Operation, Prompt},
+    event::{Gesture, Operation, Prompt},
     fault::Fault,
     pin::Permissions,
     state::{COUNTER_LEASE, ChangeSet, Place, REGISTRATION_COUNT, Record},
@@ -292,5 +292,6 @@ fn prompt(request: &Request, operation: Operation) -> Prompt {
         rp_id: site.then(|| rp_id.clone()),
         rp_id_hash: site.then(|| RpIdHash::of(rp_id)),
         account: account.filter(|_| !choice),
+        gesture: Gesture::Touch,
     }
 }

@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 
 use crate::{
     crypto::Rng,
-    event::{CommitId, Decision, Event, Operation, PresenceId, Prompt, Withdrawn},
+    event::{CommitId, Decision, Event, Gesture, Operation, PresenceId, Prompt, Withdrawn},
     hid::MessageKind,
     pin::PinState,
     profile::{Profile, Version},
@@ -255,6 +255,7 @@ impl Authenticator {
                     rp_id: None,
                     rp_id_hash: None,
                     account: None,
+                    gesture: Gesture::Touch,
                 },
                 Next::Respond(wire::response(Ok(None))),
             )),
@@ -367,8 +368,10 @@ impl Authenticator {
         match self.waiting.take() {
             Some(Waiting::Decided { decision, next }) => {
                 let step = match decision {
-                    Decision::Approved if self.fenced => Ok(Step::Respond(next.failure())),
-                    Decision::Approved => self.resume(now, next),
+                    Decision::Approved | Decision::Unverified if self.fenced => {
+                        Ok(Step::Respond(next.failure()))
+                    }
+                    Decision::Approved | Decision::Unverified => self.resume(now, next),
                     Decision::Denied => Err(Status::OperationDenied),
                 };
                 self.go_on(now, step);

@@ -26,10 +26,17 @@ struct Latched {
 }
 
 impl Latched {
+    fn is_approved(&self) -> bool {
+        matches!(
+            self.answer,
+            Some((_, Decision::Approved | Decision::Unverified))
+        )
+    }
+
     /// When this is no longer of use.
     fn end(&self) -> Instant {
         match self.answer {
-            Some((since, Decision::Approved)) => since.after_ms(LATCH_MS),
+            Some((since, Decision::Approved | Decision::Unverified)) => since.after_ms(LATCH_MS),
             // Denied: the client goes on polling and nobody is asked again until it stops.
             Some((_, Decision::Denied)) | None => self.last_poll.after_ms(POLL_GAP_MS),
         }
@@ -55,12 +62,12 @@ impl Latch {
         };
         if latched.request != *request {
             // Another client's prompt is alive; this one has its turn when that is over.
-            let over = matches!(latched.answer, Some((_, Decision::Approved)));
+            let over = latched.is_approved();
             return if over { Poll::Ask } else { Poll::Pending };
         }
         latched.last_poll = now;
         match latched.answer {
-            Some((_, Decision::Approved)) => {
+            Some((_, Decision::Approved | Decision::Unverified)) => {
                 self.0 = None;
                 Poll::Approved
             }
@@ -71,7 +78,7 @@ impl Latch {
     /// Whether [`Self::poll`] would say so of the request.
     pub(super) fn is_approved(&self, now: Instant, request: &[u8; 32]) -> bool {
         self.0.as_ref().is_some_and(|latched| {
-            let approved = matches!(latched.answer, Some((_, Decision::Approved)));
+            let approved = latched.is_approved();
             approved && now < latched.end() && latched.request == *request
         })
     }

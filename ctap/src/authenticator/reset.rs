@@ -2,7 +2,7 @@
 
 use super::{Authenticator, Next, Step};
 use crate::{
-    event::{Operation, Prompt},
+    event::{Gesture, Operation, Prompt},
     status::Status,
     time::Instant,
 };
@@ -23,6 +23,7 @@ impl Authenticator {
             rp_id: None,
             rp_id_hash: None,
             account: None,
+            gesture: Gesture::Touch,
         };
         Ok(Step::AskPresence(prompt, Next::Reset))
     }

@@ -4,7 +4,7 @@ use super::{Authenticator, Next, Step, get_assertion::Found, presence::Poll};
 use crate::{
     credential::{Algorithm, CredProtect, Origin, RpIdHash},
     crypto::sha256,
-    event::{Operation, Prompt},
+    event::{Gesture, Operation, Prompt},
     fault::Fault,
     time::Instant,
     u2f::{
@@ -94,6 +94,7 @@ impl Authenticator {
                     rp_id: None,
                     rp_id_hash: Some(application),
                     account,
+                    gesture: Gesture::Touch,
                 });
                 self.latch.arm(now, id, digest);
                 false

@@ -25,6 +25,7 @@ fn created() -> Vec<Record> {
     records(KeyState::create(
         &mut Rng::from_seed([5; 32]),
         1_735_689_600,
+        &Profile::default(),
     ))
 }
 
@@ -76,8 +77,24 @@ fn records_come_back_from_their_encoding() {
         min_pin_length: Some(6),
         min_pin_length_rp_ids: vec!["example.com".to_owned()],
         force_pin_change: true,
+        enterprise_attestation: true,
+        long_touch_for_reset: true,
+        pin_complexity_policy: true,
     }));
     all.push(Record::LargeBlobs(vec![0; 1024]));
+    all.push(Record::Fingerprints(vec![Fingerprint {
+        id: [9; TEMPLATE_ID_LEN],
+        name: Some("left thumb".to_owned()),
+    }]));
+    all.push(Record::Uv(UvState {
+        retries: 2,
+        since_pin_entry: 70_000,
+    }));
+    all.push(Record::PersistentToken(Secret::random(&mut rng)));
+    all.push(Record::BatchAttestation(Attestation::create(&mut rng, 0)));
+    all.push(Record::EnterpriseAttestation(Attestation::create(
+        &mut rng, 0,
+    )));
     for record in all {
         let mut bytes = Vec::new();
         ciborium::into_writer(&record, &mut bytes).unwrap();
@@ -210,7 +227,10 @@ fn attestation_certificate_is_signed_by_its_own_key() {
 
 #[test]
 fn change_set_shows_no_secret() {
-    let shown = format!("{:?}", KeyState::create(&mut Rng::from_seed([1; 32]), 0));
+    let shown = format!(
+        "{:?}",
+        KeyState::create(&mut Rng::from_seed([1; 32]), 0, &Profile::default())
+    );
     assert_eq!(
         shown,
         "[(\"put\", Master), (\"put\", Counter), (\"put\", Attestation)]"

@@ -180,6 +180,7 @@ fn touch(event: &Event) -> Option<(&'static str, String)> {
     let (color, state) = match state {
         TouchState::Asked => (YELLOW, "is asked for"),
         TouchState::Approved => (GREEN, "was given"),
+        TouchState::NotVerified => (RED, "did not verify"),
         TouchState::Denied => (RED, "was refused"),
         TouchState::Withdrawn => (GREY, "is no longer needed"),
     };

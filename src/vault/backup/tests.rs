@@ -36,11 +36,15 @@ fn cheap() -> (Protection, Opener) {
 /// Two keys, the second at number 3; the first has passkeys 1 to 3 and a PIN with 5 tries.
 fn two_keys() -> (Sample, Store) {
     let (sample, mut store) = Sample::new();
-    let work = store.add_key("work", profile(), 1).unwrap();
-    let gone = store.add_key("gone", profile(), 1).unwrap();
+    let work = store
+        .add_key("work", profile(), 1, &Default::default())
+        .unwrap();
+    let gone = store
+        .add_key("gone", profile(), 1, &Default::default())
+        .unwrap();
     let mut own = profile();
     own.text = Some("# \"quoted\" \\ \u{1f511}\n".to_owned());
-    store.add_key("home", own, 2).unwrap();
+    store.add_key("home", own, 2, &Default::default()).unwrap();
     store.remove_key(gone).unwrap();
     add_passkeys(&mut store, work, 1..=3);
     put(

@@ -66,7 +66,7 @@ pub(super) fn check_name_of(what: &str, name: &str) -> Result<(), VaultError> {
 }
 
 impl Store {
-    /// Makes a key. `created` is in seconds since 1970 and becomes the start of its certificate's
+    /// Makes a key; `like` is what `profile` says. `created` is in seconds since 1970 and becomes the start of its certificate's
     /// validity.
     ///
     /// # Errors
@@ -76,10 +76,11 @@ impl Store {
         name: &str,
         profile: StoredProfile,
         created: u64,
+        like: &roamkey_ctap::Profile,
     ) -> Result<KeyNumber, VaultError> {
         let identity = Identity::new(name, profile, created)?;
         let mut seed = Seed::random()?;
-        let records = KeyState::create(seed.rng(), created);
+        let records = KeyState::create(seed.rng(), created, like);
         self.add_key_of(identity, records)
     }
 

@@ -444,7 +444,7 @@ fn edit_leaves_each_account_one_passkey() {
 #[test]
 fn counter_that_was_set_to_zero_is_still_there_after_a_restart() {
     let mut rng = Rng::from_seed([9; 32]);
-    let created = KeyState::create(&mut rng, 1_735_689_600);
+    let created = KeyState::create(&mut rng, 1_735_689_600, &Profile::default());
     let state = load(created.clone()).expect("a key");
     let zero = NewPasskey {
         counter: 0,

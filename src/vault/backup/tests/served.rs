@@ -30,7 +30,10 @@ fn backup_of_a_busy_vault_is_of_one_commit() {
     let mut open = open_vault();
     let mut numbers = Vec::new();
     for name in ["a", "b", "c", "d"] {
-        let number = open.store_mut().add_key(name, profile(), 1).unwrap();
+        let number = open
+            .store_mut()
+            .add_key(name, profile(), 1, &Default::default())
+            .unwrap();
         let records = [passkey(1), passkey_counter(1, 1), counter(1)];
         put(open.store_mut(), number, records);
         numbers.push(number);
@@ -103,7 +106,9 @@ fn backup_ends_with_the_vault_and_leaves_nothing() {
     let scratch = Scratch::new("ends");
     let open = open_vault();
     let mut store = open.store;
-    store.add_key("a", profile(), 1).unwrap();
+    store
+        .add_key("a", profile(), 1, &Default::default())
+        .unwrap();
     let frozen = store.freeze().unwrap();
     drop(store);
     let ended = file::write(&frozen, &scratch.file("b.age"), &cheap().0, 1);
@@ -115,7 +120,9 @@ fn backup_ends_with_the_vault_and_leaves_nothing() {
 fn vault_is_not_compacted_under_a_backup() {
     let mut open = open_vault();
     let store = open.store_mut();
-    let number = store.add_key("a", profile(), 1).unwrap();
+    let number = store
+        .add_key("a", profile(), 1, &Default::default())
+        .unwrap();
     let frozen = store.freeze().unwrap();
     assert_eq!(store.compact(), Ok(false));
     put(store, number, [counter(9)]);

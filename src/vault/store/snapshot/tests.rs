@@ -22,7 +22,9 @@ const RAISED: u32 = 65_536;
 /// A vault with one key in it, which has a PIN and passkeys 1 to 3, and a snapshot `then` of it.
 fn with_snapshot() -> (Sample, Store, KeyNumber) {
     let (sample, mut store) = Sample::new();
-    let key = store.add_key("work", profile(), 1).unwrap();
+    let key = store
+        .add_key("work", profile(), 1, &Default::default())
+        .unwrap();
     add_passkeys(&mut store, key, 1..=3);
     put(&mut store, key, [counter(512), pin(5)]);
     store.snapshot("then", 77).unwrap();
@@ -70,9 +72,13 @@ fn rollback_takes_what_was_made_since_and_names_it() {
     add_passkeys(&mut store, key, 8..=9);
     put(&mut store, key, [pin(6)]);
     store.rename_key(key, "renamed").unwrap();
-    let new = store.add_key("new", profile(), 2).unwrap();
+    let new = store
+        .add_key("new", profile(), 2, &Default::default())
+        .unwrap();
     add_passkeys(&mut store, new, 20..=20);
-    let idle = store.add_key("idle", profile(), 2).unwrap();
+    let idle = store
+        .add_key("idle", profile(), 2, &Default::default())
+        .unwrap();
 
     let loss = store.rollback_loss("then").unwrap();
     let passkey = |number: u32| Passkey {
@@ -151,7 +157,9 @@ fn removed_key_comes_back_with_all_counters_raised() {
     let (sample, mut store, key) = with_snapshot();
     let identity = store.identity(key).unwrap();
     store.remove_key(key).unwrap();
-    let other = store.add_key("other", profile(), 2).unwrap();
+    let other = store
+        .add_key("other", profile(), 2, &Default::default())
+        .unwrap();
     assert_eq!(other, key, "its number was taken");
     let loss = store.rollback("then").unwrap();
     assert_eq!(loss.keys.len(), 1);
@@ -204,7 +212,9 @@ fn pin_keeps_the_fewer_tries() {
 #[test]
 fn pin_that_was_set_since_goes_with_its_tries() {
     let (_, mut store) = Sample::new();
-    let key = store.add_key("work", profile(), 1).unwrap();
+    let key = store
+        .add_key("work", profile(), 1, &Default::default())
+        .unwrap();
     store.snapshot("no PIN", 1).unwrap();
     put(&mut store, key, [pin(5), Record::PinRetries(2)]);
     let loss = store.rollback("no PIN").unwrap();
@@ -322,7 +332,9 @@ fn clone_has_the_same_contents_and_a_life_of_its_own() {
 #[expect(clippy::print_stdout, reason = "for who measures it")]
 fn thousand_passkeys_are_copied_at_once() {
     let (_, mut store) = Sample::new();
-    let key = store.add_key("work", profile(), 1).unwrap();
+    let key = store
+        .add_key("work", profile(), 1, &Default::default())
+        .unwrap();
     add_passkeys(&mut store, key, 1..=1_000);
     let time = |what: &str, store: &mut Store, work: &mut dyn FnMut(&mut Store)| {
         let start = Instant::now();

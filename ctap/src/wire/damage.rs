@@ -53,11 +53,13 @@ pub(crate) fn oversized(response: Vec<u8>) -> Vec<u8> {
 }
 
 /// The same values, with the members backwards, or with a length that is not the shortest where
-/// there is one member.
+/// there is one member and room for a byte.
 pub(crate) fn non_canonical(response: Vec<u8>) -> Vec<u8> {
     match response.as_slice() {
         // A map of one (RFC 8949 §3.1).
-        [status, 0xa1, member @ ..] => [&[*status, 0xb8, 1], member].concat(),
+        [status, 0xa1, member @ ..] if response.len() < MAX_MESSAGE_LEN => {
+            [&[*status, 0xb8, 1], member].concat()
+        }
         [status, body @ ..] => match map(body) {
             Some(mut members) if members.len() > 1 => {
                 members.reverse();
@@ -118,6 +120,13 @@ mod tests {
             assert_eq!(Some(members), map(&sample[1..]));
         }
         assert_eq!(oversized(vec![0]).len(), MAX_MESSAGE_LEN);
+    }
+
+    #[test]
+    fn oversized_map_of_one_has_no_room_to_be_non_canonical() {
+        let full = oversized(vec![Status::Ok.code()]);
+        assert_eq!((full.len(), full[1]), (MAX_MESSAGE_LEN, 0xa1));
+        assert_eq!(non_canonical(full.clone()), full);
     }
 
     #[test]

@@ -23,25 +23,26 @@ use crate::{
 };
 
 impl KeyState {
-    /// The discoverable credentials, the oldest first. The others are stored in their own ids, at
-    /// the sites: a key knows neither which there are nor how many, so nothing lists them.
+    /// The credentials with a record, the oldest first: the discoverable ones, and those whose
+    /// private key is in no id (RS256). The others are stored in their own ids, at the sites: a
+    /// key knows neither which there are nor how many, so nothing lists them.
     pub fn passkeys(&self) -> Vec<Passkey<'_>> {
         let mut passkeys: Vec<_> = self.credentials.all().map(Passkey::of).collect();
         passkeys.sort_by_key(Passkey::sequence);
         passkeys
     }
 
-    /// The discoverable credential with this id.
+    /// The credential with a record that has this id.
     pub fn passkey(&self, id: &CredentialId) -> Option<Passkey<'_>> {
         self.credentials.by_id(id).map(Passkey::of)
     }
 
-    /// How many discoverable credentials there are.
+    /// How many credentials with a record there are.
     pub fn passkey_count(&self) -> usize {
         self.credentials.len()
     }
 
-    /// Deletes a discoverable credential with its counter.
+    /// Deletes a credential with a record together with its counter.
     pub fn delete_passkey(&self, id: &CredentialId) -> ChangeSet {
         let mut set = ChangeSet::default();
         set.delete(Place::Credential(*id));

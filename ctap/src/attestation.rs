@@ -80,7 +80,7 @@ impl Attestation {
     /// Signs `parts` one after the other; the signature is DER.
     pub(crate) fn sign(&self, parts: &[&[u8]]) -> Option<Vec<u8>> {
         let key = PrivateKey::from_bytes(Algorithm::Es256, self.private_key.as_slice())?;
-        Some(key.sign(parts))
+        key.sign(parts)
     }
 }
 

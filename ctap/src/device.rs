@@ -19,6 +19,7 @@ use crate::{
     time::Instant,
     trace::{Trace, Tracer},
     wire,
+    work::{WorkDone, WorkId},
 };
 
 /// One security key.
@@ -137,6 +138,12 @@ impl Device {
         result: Result<(), CommitFailed>,
     ) {
         self.authenticator.handle_committed(now, id, result);
+        self.settle(now);
+    }
+
+    /// The driver answers [`Event::Work`].
+    pub fn handle_work_done(&mut self, now: Instant, id: WorkId, done: WorkDone) {
+        self.authenticator.handle_work_done(now, id, done);
         self.settle(now);
     }
 

@@ -4,6 +4,7 @@ use crate::{
     credential::RpIdHash,
     fault::{Fault, FaultId},
     state::ChangeSet,
+    work::{Work, WorkId},
 };
 
 /// Names one request for presence; an answer to one that is over is ignored.
@@ -122,6 +123,14 @@ pub enum Event {
         id: CommitId,
         /// What changes.
         set: ChangeSet,
+    },
+    /// Run the work off the key's task; answer with [`crate::Device::handle_work_done`], always:
+    /// the key begins no other piece before.
+    Work {
+        /// To be given back with the answer.
+        id: WorkId,
+        /// What is to be done.
+        work: Work,
     },
     /// Show which key this is (CTAPHID_WINK).
     Wink,

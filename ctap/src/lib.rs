@@ -15,6 +15,7 @@
 //! | `fault` | says what goes wrong on purpose, and in which operations | who arms it |
 //! | `credential`, `state`, `attestation` | what a key remembers | protocols |
 //! | `pin` | PIN protocols and tokens | when they are asked for |
+//! | `work` | what takes too long for a key's task | who runs it |
 //! | `trace` | what messages say, for people, on demand | state, policy |
 //! | `crypto` | algorithms | what they are for |
 //!
@@ -39,6 +40,7 @@ mod time;
 mod trace;
 mod u2f;
 mod wire;
+mod work;
 
 pub use admin::{NewPasskey, Passkey, PasskeyEdit, PasskeyRefusal, PinRefusal, PinStatus};
 pub use attestation::Attestation;
@@ -73,3 +75,4 @@ pub use state::{
 pub use status::Status;
 pub use time::Instant;
 pub use trace::{Detail, DetailValue, Touched, Trace};
+pub use work::{Work, WorkDone, WorkId};

@@ -262,6 +262,8 @@ impl Default for Profile {
                 Algorithm::EdDsa,
                 Algorithm::Es384,
                 Algorithm::Es256k,
+                Algorithm::Es512,
+                Algorithm::Rs256,
             ],
             client_pin: true,
             pin_uv_auth_token: true,

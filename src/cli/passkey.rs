@@ -1,18 +1,20 @@
-//! `roamkey passkey`: the passkeys in keys, which are their discoverable credentials.
+//! `roamkey passkey`: the passkeys in keys, which are their discoverable credentials; and the RS256
+//! keys that are no passkeys and are stored as well.
 //!
 //! The documents: of `list` `passkeys`; of `show`, `rename`, `inject` and `edit` the passkey as
 //! `passkey`; of `delete` the former one as `deleted`; of `export` `private_key`, or the file as
 //! `path`. A passkey is a [`PasskeyView`]: `id` (hexadecimal), `key` (the key's name), `rp_id`,
 //! `rp_name`, `user_handle` (hexadecimal), `user_name`, `user_display_name`, `algorithm` (its COSE
 //! number), `cred_protect` (1 to 3), `cred_blob_len` in bytes, `large_blob_key`, `counter_ceiling`
-//! (no signature had a higher counter), `backup_eligible`, `backup_state`, `sequence` (it rises
-//! from one passkey of a key to the next), and outside of lists `public_key` (a COSE_Key in
+//! (no signature had a higher counter), `backup_eligible`, `backup_state`, `discoverable` (false
+//! where a site must know its id), `sequence` (it rises from one passkey of a key to the next), and outside of lists `public_key` (a COSE_Key in
 //! hexadecimal). What a site did not give is null.
 
 mod change;
 mod find;
 
 use clap::{ArgGroup, Parser, Subcommand};
+use roamkey_ctap::Algorithm;
 use serde_json::json;
 
 use super::{
@@ -113,6 +115,16 @@ pub(super) fn account(passkey: &PasskeyView) -> String {
     name.unwrap_or_else(|| format!("(user handle {})", passkey.user_handle))
 }
 
+/// The same, and first whether it is no passkey: the end may be cut.
+fn marked(passkey: &PasskeyView) -> String {
+    let mark = if passkey.discoverable {
+        ""
+    } else {
+        "(not discoverable) "
+    };
+    format!("{mark}{}", account(passkey))
+}
+
 fn list(args: &List) -> Result<(), Failure> {
     let desk = args.desk.open()?;
     let all = of_keys(&desk, args.key.as_deref())?;
@@ -131,7 +143,7 @@ fn list(args: &List) -> Result<(), Failure> {
             passkey.id.get(..digits).unwrap_or(&passkey.id).to_owned(),
             passkey.key.clone(),
             passkey.rp_id.clone(),
-            account(passkey),
+            marked(passkey),
         ]);
     }
     let text = match (passkeys.is_empty(), &args.rp) {
@@ -181,6 +193,7 @@ fn show(args: &Show) -> Result<(), Failure> {
                 None => "(none)".to_owned(),
             },
         ),
+        ("discoverable", yes(passkey.discoverable).to_owned()),
         ("large blobs", yes(passkey.large_blob_key).to_owned()),
         (
             "counter",
@@ -204,17 +217,7 @@ fn show(args: &Show) -> Result<(), Failure> {
 }
 
 fn name_of(algorithm: i32) -> &'static str {
-    use roamkey_ctap::Algorithm;
-
-    let all = [
-        (Algorithm::Es256, "ES256"),
-        (Algorithm::EdDsa, "EdDSA"),
-        (Algorithm::Es384, "ES384"),
-        (Algorithm::Es256k, "ES256K"),
-    ];
-    let mut named = all.into_iter();
-    let named = named.find(|(known, _)| known.cose() == algorithm);
-    named.map_or("?", |(_, name)| name)
+    Algorithm::from_cose(algorithm.into()).map_or("?", Algorithm::name)
 }
 
 fn meaning(cred_protect: u8) -> &'static str {

@@ -8,6 +8,7 @@ mod outside;
 mod seed;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::{
     future::{pending, poll_fn},
@@ -16,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use roamkey_ctap::{CommitFailed, CommitId, Device, Event, Instant, KeyState};
+use roamkey_ctap::{CommitFailed, CommitId, Device, Event, Instant, KeyState, WorkDone, WorkId};
 use roamkey_transport::{Attachments, Ended, Event as HostEvent, Transport};
 use tokio::time::{Instant as Clock, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
@@ -25,6 +26,7 @@ use handle::Wish;
 pub use handle::{ChangeError, KeyHandle, Port};
 use outside::{Next, Outside};
 pub use seed::Seed;
+use work::Working;
 
 use crate::{
     journal,
@@ -57,6 +59,7 @@ enum Woken {
     Committed(CommitId, Result<(), VaultError>),
     Reloaded(Result<Box<KeyState>, VaultError>),
     Paused,
+    WorkDone(WorkId, WorkDone),
     Timeout,
     /// `None` when nobody can wish for anything any more.
     Wish(Option<Wish>),
@@ -67,6 +70,7 @@ pub struct Key {
     device: Device,
     vault: Box<dyn KeyVault>,
     vaulting: Vaulting,
+    working: Working,
     seat: Seat,
     scribe: Scribe,
     /// The origin of the state machine's time.
@@ -92,6 +96,7 @@ impl Key {
             device: Device::new(profile.ctap.clone(), state, seed.into_rng()),
             vault,
             vaulting: Vaulting::Nothing,
+            working: Working::default(),
             scribe: seat.scribe(),
             seat,
             origin: Clock::now(),
@@ -120,6 +125,7 @@ impl Key {
             let woken = tokio::select! {
                 biased;
                 woken = vaulted(&mut self.vaulting) => woken,
+                (id, done) = self.working.done() => Woken::WorkDone(id, done),
                 () = until(self.origin, self.device.poll_timeout()) => Woken::Timeout,
                 next = self.outside.next() => match next {
                     Next::Wish(wish) => Woken::Wish(wish),
@@ -181,6 +187,7 @@ impl Key {
             biased;
             (id, decision) = self.seat.decision() => Woken::Decision(id, decision),
             woken = vaulted(&mut self.vaulting) => woken,
+            (id, done) = self.working.done() => Woken::WorkDone(id, done),
             wish = self.outside.next_wish() => Woken::Wish(wish),
             () = until(self.origin, self.device.poll_timeout()) => Woken::Timeout,
             event = poll_fn(|cx| poll_host(host, cx, &self.scribe, &mut self.device)) => {
@@ -224,6 +231,7 @@ impl Key {
             Woken::Committed(id, result) => self.committed(id, result),
             Woken::Reloaded(result) => self.reloaded(result),
             Woken::Paused => self.vaulting = Vaulting::Reloading(self.vault.load()),
+            Woken::WorkDone(id, done) => self.device.handle_work_done(now, id, done),
             Woken::Timeout => self.device.handle_timeout(now),
             Woken::Wish(wish) => {
                 // Whoever asks sees what the host has seen.
@@ -253,6 +261,7 @@ impl Key {
                     self.vaulting = Vaulting::Committing(id, self.vault.commit(set));
                     self.poll_commit_once();
                 }
+                Event::Work { id, work } => self.working.begin(id, work),
                 Event::Wink => self.seat.wink(),
                 Event::FaultMet {
                     id,
@@ -282,6 +291,7 @@ impl Key {
                 Woken::Host(_)
                 | Woken::Decision(..)
                 | Woken::Paused
+                | Woken::WorkDone(..)
                 | Woken::Timeout
                 | Woken::Wish(_),
             )

@@ -93,3 +93,78 @@ async fn key_goes_on_when_a_broken_vault_can_be_read_again() {
     sleep(RELOAD_PAUSE).await;
     assert_eq!(reset(&mut host, channel).await, 0x00);
 }
+
+/// A key that approves by itself, plugged into a host in memory, with its channel.
+async fn plugged(seed: u8) -> (MemoryHost, [u8; 4]) {
+    let mut seed = Seed::from_bytes([seed; 32]);
+    let vault = Memory::create(&mut seed, 0, &Default::default());
+    let seat = Broker::new(Policy::auto()).seat("1-1");
+    let key = Key::open(&Profile::default(), seed, Box::new(vault), seat).await;
+    let mut key = key.unwrap();
+    let (transport, mut host) = memory::pair();
+    tokio::spawn(async move { key.serve(Box::new(transport)).await });
+    let granted = call(&mut host, [0xff; 4], 0x06, &[1; 8]).await;
+    (host, granted[8..12].try_into().unwrap())
+}
+
+/// Packets of a makeCredential with RS256 that is not discoverable.
+fn rsa_registration(channel: [u8; 4]) -> Vec<[u8; 64]> {
+    let mut message = b"\x01\xa4\x01\x58\x20".to_vec();
+    message.extend([1; 32]);
+    message.extend(b"\x02\xa1\x62id\x6bexample.com\x03\xa1\x62id\x41\x01");
+    message.extend(b"\x04\x81\xa2\x63alg\x39\x01\x00\x64type\x6apublic-key");
+    let (first, rest) = message.split_at(57);
+    let mut head = [0; 64];
+    head[..4].copy_from_slice(&channel);
+    head[4] = 0x90;
+    head[6] = u8::try_from(message.len()).unwrap();
+    head[7..].copy_from_slice(first);
+    let mut tail = [0; 64];
+    tail[..4].copy_from_slice(&channel);
+    tail[5..5 + rest.len()].copy_from_slice(rest);
+    vec![head, tail]
+}
+
+/// Registers with RS256; the first report of the answer.
+async fn register_rsa(host: &mut MemoryHost, channel: [u8; 4]) -> [u8; 64] {
+    for report in rsa_registration(channel) {
+        host.send_report(&report).await.unwrap();
+    }
+    loop {
+        let report = host.recv_report().await.unwrap();
+        if report[4] != 0xbb {
+            return report;
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_key_answers_while_one_generates() {
+    let ((mut busy, channel), (mut other, other_channel)) = (plugged(3).await, plugged(4).await);
+    let making = tokio::spawn(async move { register_rsa(&mut busy, channel).await });
+    let mut answers = 0;
+    while !making.is_finished() {
+        let echo = call(&mut other, other_channel, 0x01, &[9]).await;
+        assert_eq!(echo[0], 9, "PING");
+        answers += 1;
+    }
+    let made = making.await.unwrap();
+    assert_eq!((made[4], made[7]), (0x90, 0x00), "a credential");
+    // The first may come before the work begins.
+    assert!(answers > 1, "the other key answered meanwhile");
+}
+
+#[tokio::test]
+async fn keys_that_are_gone_leave_their_turn_to_others() {
+    for _ in 0..3 {
+        let (mut host, channel) = plugged(5).await;
+        for report in rsa_registration(channel) {
+            host.send_report(&report).await.unwrap();
+        }
+        let first = host.recv_report().await.unwrap();
+        assert_eq!(first[4], 0xbb, "a keepalive");
+    }
+    let (mut host, channel) = plugged(6).await;
+    let made = register_rsa(&mut host, channel).await;
+    assert_eq!((made[4], made[7]), (0x90, 0x00), "a credential");
+}

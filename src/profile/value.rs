@@ -146,13 +146,7 @@ impl FromToml for AttestationType {
 /// By its name in the IANA registry of COSE algorithms.
 impl FromToml for Algorithm {
     fn read(value: &Value<'_>) -> Result<Self, Mistake> {
-        let all = [Self::Es256, Self::EdDsa, Self::Es384, Self::Es256k];
-        spelled(value, all, |algorithm| match algorithm {
-            Self::Es256 => "ES256",
-            Self::EdDsa => "EdDSA",
-            Self::Es384 => "ES384",
-            Self::Es256k => "ES256K",
-        })
+        spelled(value, Self::ALL, Self::name)
     }
 }
 

@@ -185,6 +185,7 @@ fn view_of(key: &str, passkey: &Passkey<'_>, profile: &Profile) -> PasskeyView {
         cred_protect: passkey.cred_protect().level(),
         cred_blob_len: passkey.cred_blob_len(),
         large_blob_key: passkey.has_large_blob_key(),
+        discoverable: passkey.is_discoverable(),
         counter_ceiling: passkey.counter_ceiling(),
         backup_eligible: passkey.backup_eligible(profile),
         backup_state: passkey.backup_state(profile),

@@ -186,10 +186,18 @@ pub struct PasskeyView {
     pub backup_eligible: bool,
     /// Whether it says that it was (flag BS).
     pub backup_state: bool,
+    /// Whether it is found without its id. One that is not is stored because it is an RS256 key.
+    #[serde(default = "yes")]
+    pub discoverable: bool,
     /// Rises from one passkey of the key to the next.
     pub sequence: u64,
     /// Its COSE_Key.
     pub public_key: Option<String>,
+}
+
+/// What roamkeys before RS256 leave out.
+fn yes() -> bool {
+    true
 }
 
 /// A passkey to be put into a key.

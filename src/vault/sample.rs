@@ -142,6 +142,7 @@ pub(crate) fn passkey(number: u32) -> Record {
         cred_blob: None,
         large_blob_key: None,
         sequence: u64::from(number),
+        discoverable: true,
         backup_eligible: None,
         backup_state: None,
     }))

@@ -158,7 +158,35 @@ fn show_tells_all_that_is_no_secret() {
         assert!(text.contains(part), "{part}: {text}");
     }
     let members = passkey.as_object().expect("an object").len();
-    assert_eq!(members, 16, "as documented: {passkey}");
+    assert_eq!(passkey["discoverable"], true);
+    assert_eq!(members, 17, "as documented: {passkey}");
+}
+
+#[test]
+fn rsa_key_that_is_no_passkey_is_listed_with_a_mark_and_deleted() {
+    let home = Home::with_key();
+    let passkey = MakeCredential::discoverable("example.com", b"alice");
+    let mut other = MakeCredential::new("example.com", b"alice");
+    other.algorithms = vec![-257];
+    let made = register(&home, &[passkey, other]);
+    let discoverable: Vec<_> = list(&home, &[])
+        .iter()
+        .map(|passkey| passkey["discoverable"].clone())
+        .collect();
+    assert_eq!(discoverable, [true, false]);
+    let text = home.done(&["passkey", "list"]);
+    assert_eq!(
+        text.matches("(not discoverable) alice").count(),
+        1,
+        "{text}"
+    );
+    let id = hex(&made[1].id);
+    let text = home.done(&["passkey", "show", &id]);
+    assert!(text.contains("RS256 (COSE -257)"), "{text}");
+    home.done(&["passkey", "delete", &id, "--yes"]);
+    let left = list(&home, &[]);
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["id"], hex(&made[0].id));
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn status_is_all_of_the_answer(place: Place) {
 fn bad_signature_is_one_bit_of_a_good_one(place: Place) {
     let mut key = Faulty::new(place);
     let fault = Fault::BadSignature;
-    for algorithm in [-7, -8, -35, -47] {
+    for algorithm in [-7, -8, -35, -47, -36, -257] {
         for rk in [false, true] {
             let mut request = MakeCredential::new(RP, b"alice");
             request.algorithms = vec![algorithm];

@@ -91,7 +91,7 @@ fn command_is_told_from_request_to_answer(place: Place) {
     let channel = bench.channel;
     let mut request = MakeCredential::discoverable(RP, b"alice");
     request.display_name = Some("Alice A.");
-    request.algorithms = vec![-257, -7];
+    request.algorithms = vec![-37, -7];
     request = request.extension("credProtect", 2);
     bench.platform().start_make(channel, &request);
     let asked = bench.asked();
@@ -114,7 +114,7 @@ fn command_is_told_from_request_to_answer(place: Place) {
     assert_eq!(asked_for("user.displayName"), text("Alice A."));
     let id = DetailValue::Hex("616c696365".to_owned());
     assert_eq!(asked_for("user.id"), Some(id));
-    assert_eq!(asked_for("pubKeyCredParams"), list(&["-257", "ES256"]));
+    assert_eq!(asked_for("pubKeyCredParams"), list(&["-37", "ES256"]));
     assert_eq!(asked_for("extensions"), list(&["credProtect"]));
     assert_eq!(asked_for("options.rk"), Some(DetailValue::Flag(true)));
     assert_eq!(asked_for("options.up"), None);

@@ -115,7 +115,9 @@ impl KeyState {
             check_user_id(&user_id)?;
             let rp = RpIdHash::of(&credential.rp_id);
             let other = self.credentials.find_user(&rp, &user_id);
-            if other.is_some_and(|other| other.credential.id != *id) {
+            // One account has any number of credentials that are not discoverable.
+            let taken = other.is_some_and(|other| other.credential.id != *id);
+            if taken && credential.discoverable {
                 return Err(PasskeyRefusal::AccountTaken);
             }
             credential.user.id = user_id;

@@ -24,7 +24,8 @@ pub struct NewPasskey {
     /// The account.
     pub user: User,
     /// PKCS#8 (RFC 5208, RFC 5958) in DER; the algorithm is that of the key: ES256 for P-256,
-    /// ES384 for P-384, ES256K for secp256k1, EdDSA for Ed25519 (RFC 8410).
+    /// ES384 for P-384, ES512 for P-521, ES256K for secp256k1, EdDSA for Ed25519 (RFC 8410), RS256
+    /// for RSA of 2048 to 4096 bits, ML-DSA-44 and ML-DSA-65 for their seeds (RFC 9881).
     pub private_key: Zeroizing<Vec<u8>>,
     /// Its id; `None` for one at random.
     pub id: Option<CredentialId>,
@@ -163,6 +164,7 @@ impl KeyState {
             cred_blob: new.cred_blob,
             large_blob_key: new.large_blob_key.then(|| Secret::random(rng)),
             sequence: self.credentials.next_sequence(),
+            discoverable: true,
             backup_eligible: new.backup_eligible,
             backup_state: new.backup_state,
         };

@@ -1,7 +1,7 @@
-//! A discoverable credential as its owner sees it, and why one is not made, changed or handed out.
+//! A credential with a record as its owner sees it, and why one is not made, changed or handed out.
 //!
-//! Deliberately absent: credentials that are not discoverable. They live in their ids, at the
-//! sites, and a key cannot list them.
+//! Deliberately absent: credentials without a record. They live in their ids, at the sites, and a
+//! key cannot list them.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::{
     profile::Profile,
 };
 
-/// What is no secret of a discoverable credential.
+/// What is no secret of a credential with a record.
 #[derive(Clone, Copy)]
 pub struct Passkey<'a> {
     credential: &'a Credential,
@@ -90,6 +90,12 @@ impl<'a> Passkey<'a> {
     /// Rises from one credential of the key to the next.
     pub fn sequence(&self) -> u64 {
         self.credential.sequence
+    }
+
+    /// Whether it is found without its id. One that is not is here because its private key is in
+    /// no id (RS256); no site finds it for an account, and no platform lists it.
+    pub fn is_discoverable(&self) -> bool {
+        self.credential.discoverable
     }
 
     /// Its public key, an encoded COSE_Key (RFC 9052 §7); `None` if what is stored is no key.
@@ -173,7 +179,8 @@ impl fmt::Display for PasskeyRefusal {
             Self::IdTaken => "the key has a credential with this id already",
             Self::NotPkcs8 => "this is no private key in PKCS#8 (DER, not encrypted)",
             Self::OtherKey => {
-                "the private key is of another kind: P-256, P-384, secp256k1 and Ed25519 are known"
+                "the private key is of another kind: P-256, P-384, P-521, secp256k1, Ed25519, RSA \
+                 of 2048 to 4096 bits, ML-DSA-44 and ML-DSA-65 are known"
             }
             Self::Algorithm(algorithm) => {
                 return write!(

@@ -1,3 +1,4 @@
+mod keys;
 mod passkeys;
 
 use rand_core::SeedableRng;
@@ -44,6 +45,7 @@ fn add(state: &mut KeyState, rng: &mut Rng, rp_id: &str) -> CredentialId {
         cred_blob: Some(vec![0; 5]),
         large_blob_key: None,
         sequence: state.credentials.next_sequence(),
+        discoverable: true,
         backup_eligible: None,
         backup_state: None,
     };

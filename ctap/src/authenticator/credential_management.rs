@@ -63,7 +63,7 @@ impl Authenticator {
     }
 
     fn metadata(&self) -> Step {
-        let existing = u64::try_from(self.state.credentials.len()).unwrap_or(u64::MAX);
+        let existing = u64::try_from(self.state.credentials.discoverable_len()).unwrap_or(u64::MAX);
         let response = Response::Metadata {
             existing,
             remaining: self.remaining_discoverable_credentials(),
@@ -145,7 +145,10 @@ impl Authenticator {
     /// The credential that a management command names, if its token may act on it.
     fn managed(&mut self, now: Instant, id: &[u8]) -> Result<(RpIdHash, CredentialId), Status> {
         let id = CredentialId::from_slice(id).ok_or(Status::NoCredentials)?;
-        let rp = self.state.credentials.rp_of(&id);
+        let stored = self.state.credentials.by_id(&id);
+        // Of those that are not discoverable management knows nothing.
+        let stored = stored.filter(|stored| stored.credential.discoverable);
+        let rp = stored.and_then(|_| self.state.credentials.rp_of(&id));
         let rp = rp.ok_or(Status::NoCredentials)?;
         self.check_token_rp(now, Some(&rp))?;
         Ok((rp, id))

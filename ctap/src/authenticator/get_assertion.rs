@@ -233,13 +233,16 @@ impl Authenticator {
         parts: &[&[u8]],
     ) -> Result<Vec<u8>, Status> {
         match found {
-            Found::Derived(_, derived) => Ok(self.state.deriver.private_key(derived).sign(parts)),
+            Found::Derived(_, derived) => {
+                let key = self.state.deriver.private_key(derived);
+                key.sign(parts).ok_or(Status::Other)
+            }
             Found::Stored(id) => {
                 let stored = self.state.credentials.get(rp, id);
                 let credential = &stored.ok_or(Status::NoCredentials)?.credential;
                 let bytes = credential.private_key.as_slice();
                 let key = PrivateKey::from_bytes(credential.algorithm, bytes);
-                Ok(key.ok_or(Status::Other)?.sign(parts))
+                key.and_then(|key| key.sign(parts)).ok_or(Status::Other)
             }
         }
     }
@@ -304,7 +307,10 @@ impl Authenticator {
             Found::Stored(id) => self.state.credentials.get(rp, id),
             Found::Derived(..) => None,
         };
-        let user = stored.map(|stored| faults.user(&stored.credential.user));
+        // §6.2.2: a credential that is not discoverable tells no account, whether or not a record
+        // has it.
+        let of_user = stored.filter(|stored| stored.credential.discoverable);
+        let user = of_user.map(|stored| faults.user(&stored.credential.user));
         let large_blob_key = stored.and_then(|stored| stored.credential.large_blob_key.as_ref());
         Ok(Response {
             id: (!faults.has(Fault::MissingCredential)).then(|| found.id()),
@@ -364,7 +370,7 @@ impl Found {
         }
     }
 
-    /// Discoverable credentials have a counter of their own, the others share the key's.
+    /// Credentials with a record have a counter of their own, the others share the key's.
     pub(super) fn counter(&self) -> CounterOf {
         match self {
             Self::Stored(id) => CounterOf::Credential(*id),

@@ -17,6 +17,7 @@ use crate::{
         Attested, AuthData,
         make_credential::{Request, Response, Statement, prefers_none},
     },
+    work::{Work, WorkDone},
 };
 
 /// RP ids at which platforms make throw-away credentials to see which key a person touches.
@@ -37,7 +38,7 @@ impl Authenticator {
         if request.pin_uv_auth.param.is_some() {
             self.pin_protocol(request.pin_uv_auth.protocol)?;
         }
-        self.choose_algorithm(&request.algorithms)?;
+        self.choose_algorithm(&request)?;
         // Step 5: a token outweighs uv; there is no built-in verification, and a credential is
         // never made without a touch.
         let builtin_uv = request.options.uv == Some(true) && request.pin_uv_auth.param.is_none();
@@ -60,12 +61,11 @@ impl Authenticator {
         if self.wants_large_blob_key(request.extensions.large_blob_key)? && !rk {
             return Err(Status::InvalidOption);
         }
-        let probe = !rk && TOUCH_PROBES.contains(&request.rp.id.as_str());
         let (operation, next): (_, fn(_) -> Next) = if self.is_excluded(&request, uv)? {
             (Operation::RegisterExcluded, |_| {
                 Next::Refuse(Status::CredentialExcluded)
             })
-        } else if probe {
+        } else if is_probe(&request) {
             (Operation::Select, Next::MakeCredential)
         } else {
             (Operation::Register, Next::MakeCredential)
@@ -98,11 +98,18 @@ impl Authenticator {
     }
 
     /// The platform's first choice that this key offers (step 3).
-    fn choose_algorithm(&self, wanted: &[i64]) -> Result<Algorithm, Status> {
-        wanted
+    ///
+    /// Deviation: a touch probe's credential is thrown away, so none is made that would be stored.
+    fn choose_algorithm(&self, request: &Request) -> Result<Algorithm, Status> {
+        let probe = is_probe(request);
+        let mut wanted = request
+            .algorithms
             .iter()
-            .filter_map(|number| Algorithm::from_cose(*number))
-            .find(|algorithm| self.profile.algorithms.contains(algorithm))
+            .filter_map(|number| Algorithm::from_cose(*number));
+        wanted
+            .find(|algorithm| {
+                self.profile.algorithms.contains(algorithm) && !(probe && is_stored(*algorithm))
+            })
             .ok_or(Status::UnsupportedAlgorithm)
     }
 
@@ -125,9 +132,15 @@ impl Authenticator {
             self.spend_token(now);
         }
         let request = &checked.request;
-        let algorithm = self.choose_algorithm(&request.algorithms)?;
+        let algorithm = self.choose_algorithm(request)?;
+        if is_stored(algorithm) {
+            // What has no room is told before the work.
+            self.check_room(request)?;
+            let work = Work::generate(algorithm, &mut self.rng);
+            return Ok(Step::Work(work, checked));
+        }
         if request.options.rk == Some(true) {
-            return self.create_discoverable(&checked, algorithm);
+            return self.store_credential(&checked, algorithm, None);
         }
         let cred_protect = self.cred_protect(&request.extensions)?;
         let rp = RpIdHash::of(&request.rp.id);
@@ -151,29 +164,51 @@ impl Authenticator {
         Ok(Step::success(Some(self.attest(&checked, &new)?)))
     }
 
-    fn create_discoverable(
+    /// Goes on once a private key was made off the key's task.
+    pub(super) fn store_made(
+        &mut self,
+        checked: &Checked<Request>,
+        done: WorkDone,
+    ) -> Result<Step, Status> {
+        let algorithm = self.choose_algorithm(&checked.request)?;
+        let made = done.into_key().ok_or(Status::Other)?;
+        self.store_credential(checked, algorithm, Some(made))
+    }
+
+    /// The account's old credential, which gives way to a new one (step 17), and whether there is
+    /// room for that. One that is not discoverable replaces none, and takes room as well: what is
+    /// stored is bounded, whoever asks for it.
+    fn check_room(&self, request: &Request) -> Result<Option<CredentialId>, Status> {
+        let rp = RpIdHash::of(&request.rp.id);
+        let replaced = self.state.credentials.find_user(&rp, &request.user.id);
+        let replaced = replaced.filter(|_| request.options.rk == Some(true));
+        if replaced.is_none() && self.remaining_discoverable_credentials() == 0 {
+            return Err(Status::KeyStoreFull);
+        }
+        Ok(replaced.map(|stored| stored.credential.id))
+    }
+
+    /// Makes a credential with a record, and the private key where none was `made` before.
+    fn store_credential(
         &mut self,
         checked: &Checked<Request>,
         algorithm: Algorithm,
+        made: Option<PrivateKey>,
     ) -> Result<Step, Status> {
         let request = &checked.request;
-        let rp = RpIdHash::of(&request.rp.id);
+        let discoverable = request.options.rk == Some(true);
         let mut set = ChangeSet::default();
-        // Step 17: a new credential replaces the account's old one.
-        let replaced = self.state.credentials.find_user(&rp, &request.user.id);
-        if let Some(old) = replaced {
-            set.delete(Place::Credential(old.credential.id));
-            set.delete(Place::CredentialCounter(old.credential.id));
-        } else if self.remaining_discoverable_credentials() == 0 {
-            return Err(Status::KeyStoreFull);
+        if let Some(old) = self.check_room(request)? {
+            set.delete(Place::Credential(old));
+            set.delete(Place::CredentialCounter(old));
         }
         let with_blobs = self.wants_large_blob_key(request.extensions.large_blob_key)?;
         let new = NewCredential {
             id: CredentialId::random(&mut self.rng),
             algorithm,
-            private_key: PrivateKey::random(algorithm, &mut self.rng),
+            private_key: made.unwrap_or_else(|| PrivateKey::random(algorithm, &mut self.rng)),
             cred_random: CredRandom::random(&mut self.rng),
-            cred_blob: self.blob_to_store(&request.extensions, true),
+            cred_blob: self.blob_to_store(&request.extensions, discoverable),
             large_blob_key: with_blobs.then(|| Secret::random(&mut self.rng)),
             sign_count: if self.profile.backup_eligible {
                 0
@@ -196,6 +231,7 @@ impl Authenticator {
             cred_blob: new.cred_blob.clone(),
             large_blob_key: new.large_blob_key.clone(),
             sequence: self.state.credentials.next_sequence(),
+            discoverable,
             backup_eligible: None,
             backup_state: None,
         })));
@@ -259,7 +295,10 @@ impl Authenticator {
                 let signature = flawed.leaf.sign(signed).ok_or(Status::Other)?;
                 (Algorithm::Es256, signature, flawed.x5c())
             }
-            None => (new.algorithm, new.private_key.sign(signed), Vec::new()),
+            None => {
+                let signature = new.private_key.sign(signed).ok_or(Status::Other)?;
+                (new.algorithm, signature, Vec::new())
+            }
         };
         Ok(Statement::Packed {
             algorithm: algorithm.cose(),
@@ -278,6 +317,16 @@ struct NewCredential {
     cred_blob: Option<Vec<u8>>,
     large_blob_key: Option<Secret>,
     sign_count: u32,
+}
+
+/// Whether a platform only wants to see which key a person touches.
+fn is_probe(request: &Request) -> bool {
+    request.options.rk != Some(true) && TOUCH_PROBES.contains(&request.rp.id.as_str())
+}
+
+/// Whether a credential's private key has to be stored: an RSA key comes from no seed in time.
+fn is_stored(algorithm: Algorithm) -> bool {
+    algorithm == Algorithm::Rs256
 }
 
 fn prompt(request: &Request, operation: Operation) -> Prompt {

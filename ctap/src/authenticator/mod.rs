@@ -19,6 +19,7 @@ mod reset;
 mod tests;
 mod u2f;
 mod verification;
+mod work;
 
 use std::collections::VecDeque;
 
@@ -34,6 +35,7 @@ use crate::{
     trace::Touched,
     u2f as u2f_wire,
     wire::{self, Request},
+    work::{Work, WorkDone, WorkId},
 };
 use commits::{Admin, CounterOf};
 pub use get_assertion::NEXT_ASSERTION_TIMEOUT_MS;
@@ -66,6 +68,7 @@ enum Next {
     Respond(Vec<u8>),
     Refuse(Status),
     MakeCredential(Box<Checked<wire::make_credential::Request>>),
+    StoreCredential(Box<Checked<wire::make_credential::Request>>, Box<WorkDone>),
     GetAssertion(Box<Checked<wire::get_assertion::Request>>),
     GetNextAssertion,
     ComparePin(Box<client_pin::Attempt>),
@@ -82,6 +85,7 @@ impl Next {
             Self::Respond(_)
             | Self::Refuse(_)
             | Self::MakeCredential(_)
+            | Self::StoreCredential(..)
             | Self::GetAssertion(_)
             | Self::GetNextAssertion
             | Self::ComparePin(_)
@@ -97,6 +101,8 @@ enum Step {
     Respond(Vec<u8>),
     AskPresence(Prompt, Next),
     Commit(ChangeSet, Next),
+    /// Only a registration needs slow work.
+    Work(Work, Box<Checked<wire::make_credential::Request>>),
 }
 
 impl Step {
@@ -113,7 +119,7 @@ enum Waiting {
         deadline: Instant,
         next: Next,
     },
-    /// A person has answered, and the owner's changes are on their way.
+    /// A person has answered or work is done, and the owner's changes are on their way.
     Decided { decision: Decision, next: Next },
     Commit {
         id: CommitId,
@@ -121,11 +127,19 @@ enum Waiting {
         /// `None` when nobody wants the answer any more.
         next: Option<Next>,
     },
+    Work {
+        id: WorkId,
+        /// Until it is handed out: another piece is not over yet.
+        work: Option<Work>,
+        checked: Box<Checked<wire::make_credential::Request>>,
+    },
 }
 
 impl Waiting {
-    fn is_decided(&self) -> bool {
-        matches!(self, Self::Decided { .. })
+    /// Whether a command ends without a trace: nothing of it is on its way to the vault, and no
+    /// person is asked.
+    fn is_silent(&self) -> bool {
+        matches!(self, Self::Decided { .. } | Self::Work { .. })
     }
 }
 
@@ -138,6 +152,8 @@ pub(crate) struct Authenticator {
     /// The client whose command runs.
     client: Client,
     waiting: Option<Waiting>,
+    /// The piece of work that runs, whether or not its command still waits.
+    working: Option<WorkId>,
     /// What its owner changes.
     admin: Option<Admin>,
     /// A command that came while a change set of its owner, or of a client that left, was on its
@@ -167,6 +183,7 @@ impl Authenticator {
             powered_on_at: None,
             client: Client(0),
             waiting: None,
+            working: None,
             admin: None,
             deferred: None,
             stateful: None,
@@ -314,6 +331,7 @@ impl Authenticator {
             Next::Respond(response) => Ok(Step::Respond(response)),
             Next::Refuse(status) => Err(status),
             Next::MakeCredential(checked) => self.create_credential(now, checked),
+            Next::StoreCredential(checked, done) => self.store_made(&checked, *done),
             Next::GetAssertion(request) => self.assert(now, request),
             Next::GetNextAssertion => self.get_next_assertion(now),
             Next::ComparePin(attempt) => self.compare_pin(*attempt),
@@ -339,6 +357,7 @@ impl Authenticator {
                 let next = Some(next);
                 self.waiting = Some(Waiting::Commit { id, set, next });
             }
+            Ok(Step::Work(work, checked)) => self.wait_for_work(work, checked),
         }
     }
 
@@ -359,7 +378,7 @@ impl Authenticator {
         }
     }
 
-    /// Goes on with a command whose touch was decided; not while the owner's changes are on their
+    /// Goes on with a command whose touch was decided, or whose work is done; not while the owner's changes are on their
     /// way.
     fn follow_decision(&mut self, now: Instant) {
         if self.admin.is_some() {
@@ -380,7 +399,7 @@ impl Authenticator {
         }
     }
 
-    /// CANCEL ends a wait for a person; once changes are on their way there is no way back.
+    /// CANCEL ends a wait for a person or for work; once changes are on their way there is no way back.
     pub(crate) fn handle_cancel(&mut self) {
         if let Some(Waiting::Presence { id, .. }) = &self.waiting {
             self.withdraw(*id, Withdrawn::Cancelled);
@@ -388,7 +407,7 @@ impl Authenticator {
             self.response = Some(wire::response(Err(Status::KeepaliveCancel)));
         } else if self
             .waiting
-            .take_if(|waiting| waiting.is_decided())
+            .take_if(|waiting| waiting.is_silent())
             .is_some()
             || self.deferred.take().is_some()
         {
@@ -406,7 +425,7 @@ impl Authenticator {
                 self.waiting = None;
                 self.withdraw(id, Withdrawn::HostGone);
             }
-            Some(Waiting::Decided { .. }) => self.waiting = None,
+            Some(Waiting::Decided { .. } | Waiting::Work { .. }) => self.waiting = None,
             Some(Waiting::Commit { next, .. }) => *next = None,
             None => {}
         }
@@ -430,7 +449,8 @@ impl Authenticator {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let presence = match &self.waiting {
             Some(Waiting::Presence { deadline, .. }) => Some(*deadline),
-            Some(Waiting::Decided { .. } | Waiting::Commit { .. }) | None => None,
+            Some(Waiting::Decided { .. } | Waiting::Commit { .. } | Waiting::Work { .. })
+            | None => None,
         };
         presence.into_iter().chain(self.latch.poll_timeout()).min()
     }

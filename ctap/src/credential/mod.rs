@@ -39,9 +39,29 @@ pub enum Algorithm {
     Es384,
     /// ECDSA on secp256k1 with SHA-256: COSE -47.
     Es256k,
+    /// ECDSA on P-521 with SHA-512: COSE -36.
+    Es512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256: COSE -257.
+    Rs256,
+    /// ML-DSA-44 (FIPS 204): COSE -48.
+    MlDsa44,
+    /// ML-DSA-65 (FIPS 204): COSE -49.
+    MlDsa65,
 }
 
 impl Algorithm {
+    /// All that there are.
+    pub const ALL: [Self; 8] = [
+        Self::Es256,
+        Self::EdDsa,
+        Self::Es384,
+        Self::Es256k,
+        Self::Es512,
+        Self::Rs256,
+        Self::MlDsa44,
+        Self::MlDsa65,
+    ];
+
     /// The number in the IANA registry of COSE algorithms.
     pub const fn cose(self) -> i32 {
         match self {
@@ -49,6 +69,10 @@ impl Algorithm {
             Self::EdDsa => -8,
             Self::Es384 => -35,
             Self::Es256k => -47,
+            Self::Es512 => -36,
+            Self::Rs256 => -257,
+            Self::MlDsa44 => -48,
+            Self::MlDsa65 => -49,
         }
     }
 
@@ -59,6 +83,10 @@ impl Algorithm {
             Self::EdDsa => "EdDSA",
             Self::Es384 => "ES384",
             Self::Es256k => "ES256K",
+            Self::Es512 => "ES512",
+            Self::Rs256 => "RS256",
+            Self::MlDsa44 => "ML-DSA-44",
+            Self::MlDsa65 => "ML-DSA-65",
         }
     }
 
@@ -69,6 +97,10 @@ impl Algorithm {
             -8 => Some(Self::EdDsa),
             -35 => Some(Self::Es384),
             -47 => Some(Self::Es256k),
+            -36 => Some(Self::Es512),
+            -257 => Some(Self::Rs256),
+            -48 => Some(Self::MlDsa44),
+            -49 => Some(Self::MlDsa65),
             _ => None,
         }
     }
@@ -137,7 +169,7 @@ pub struct User {
     pub display_name: Option<String>,
 }
 
-/// A stored, discoverable credential.
+/// A stored credential: a discoverable one, or one whose private key is in no id (RS256).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
     /// Its id.
@@ -150,7 +182,7 @@ pub struct Credential {
     pub user: User,
     /// What it signs with.
     pub algorithm: Algorithm,
-    /// Its private key: the scalar, big-endian, or the seed of RFC 8032.
+    /// Its private key: the scalar, big-endian; the seed of RFC 8032 or FIPS 204; PKCS#1.
     pub private_key: KeyBytes,
     /// Who may use and see it.
     pub cred_protect: CredProtect,
@@ -164,12 +196,23 @@ pub struct Credential {
     pub large_blob_key: Option<Secret>,
     /// Rises from one credential of this key to the next: assertions name the newest first.
     pub sequence: u64,
+    /// Whether it is found without its id. Records of before RS256 do not say so.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub discoverable: bool,
     /// Flag BE of its assertions (WebAuthn §6.1.3), where its owner set it; else the profile's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_eligible: Option<bool>,
     /// Flag BS, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_state: Option<bool>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(yes: &bool) -> bool {
+    *yes
 }
 
 /// `text` cut to [`MAX_NAME_LEN`] bytes at a character's end.

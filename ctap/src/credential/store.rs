@@ -1,4 +1,5 @@
-//! The discoverable credentials of a key in memory, found by RP.
+//! The credentials of a key that have a record, in memory: found by id, the discoverable ones by
+//! RP and account, too.
 
 use std::{
     cmp::Reverse,
@@ -15,21 +16,28 @@ pub(crate) struct Stored {
     rp: RpIdHash,
 }
 
-/// All discoverable credentials. A look-up costs the same whatever other RPs have stored.
+/// All credentials with a record. A look-up costs the same whatever other RPs have stored.
 ///
 /// There may be very many, most of them alone at their RP: nothing large lies in a tree's nodes,
 /// and no RP has a tree of its own.
 #[derive(Default)]
 pub(crate) struct Store {
     stored: BTreeMap<CredentialId, Stored>,
+    /// Discoverable ones alone.
     by_rp: BTreeSet<(RpIdHash, CredentialId)>,
     /// The next credential's [`Credential::sequence`].
     next_sequence: u64,
 }
 
 impl Store {
+    /// How many records there are, of either kind: each takes room.
     pub(crate) fn len(&self) -> usize {
         self.stored.len()
+    }
+
+    /// How many of them are discoverable.
+    pub(crate) fn discoverable_len(&self) -> usize {
+        self.by_rp.len()
     }
 
     pub(crate) fn next_sequence(&self) -> u64 {
@@ -57,13 +65,13 @@ impl Store {
         self.stored.get_mut(id).map(|stored| &mut stored.counter)
     }
 
-    /// The RP's credential for the account, if there is one.
+    /// The RP's discoverable credential for the account, if there is one.
     pub(crate) fn find_user(&self, rp: &RpIdHash, user_id: &[u8]) -> Option<&Stored> {
         self.of_rp(rp)
             .find(|stored| stored.credential.user.id == user_id)
     }
 
-    /// The RPs that have credentials.
+    /// The RPs that have discoverable credentials.
     pub(crate) fn rps(&self) -> impl Iterator<Item = RpIdHash> {
         let mut last = None;
         let rps = self.by_rp.iter().map(|(rp, _)| *rp);
@@ -75,7 +83,7 @@ impl Store {
         self.stored.get(id).map(|stored| stored.rp)
     }
 
-    /// The RP's credentials, the newest first.
+    /// The RP's discoverable credentials, the newest first.
     pub(crate) fn newest_first(&self, rp: &RpIdHash) -> Vec<CredentialId> {
         let mut stored: Vec<_> = self.of_rp(rp).collect();
         stored.sort_by_key(|stored| Reverse(stored.credential.sequence));
@@ -83,7 +91,7 @@ impl Store {
         ids.collect()
     }
 
-    /// The RP's credentials, in no order that means anything.
+    /// The RP's discoverable credentials, in no order that means anything.
     pub(crate) fn of_rp(&self, rp: &RpIdHash) -> impl Iterator<Item = &Stored> {
         let id = |byte| CredentialId::from([byte; CREDENTIAL_ID_LEN]);
         let ids = self.by_rp.range((*rp, id(0))..=(*rp, id(0xff)));
@@ -104,7 +112,9 @@ impl Store {
         self.next_sequence = self.next_sequence.max(next);
         let id = credential.id;
         self.remove(&id);
-        self.by_rp.insert((rp, id));
+        if credential.discoverable {
+            self.by_rp.insert((rp, id));
+        }
         let stored = Stored {
             credential,
             counter,

@@ -66,6 +66,9 @@ fn each_algorithm_is_derived_again_from_its_id() {
         Algorithm::EdDsa,
         Algorithm::Es384,
         Algorithm::Es256k,
+        Algorithm::Es512,
+        Algorithm::MlDsa44,
+        Algorithm::MlDsa65,
     ] {
         let (id, made) = deriver.create(
             &mut rng,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use super::{Extension, Profile, Version};
-use crate::{MAX_MESSAGE_LEN, MAX_PIN_LEN, pin::PinProtocol};
+use crate::{Algorithm, MAX_MESSAGE_LEN, MAX_PIN_LEN, pin::PinProtocol};
 
 /// A rule that a profile breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl std::error::Error for Violation {}
 pub(super) type Rule = (&'static str, &'static str, fn(&Profile) -> bool);
 
 /// Every rule, in the order in which they are looked at.
-pub(super) const RULES: [Rule; 36] = [
+pub(super) const RULES: [Rule; 37] = [
     (
         "versions",
         "a key serves at least one version (CTAP 2.1 §6.4)",
@@ -43,7 +43,7 @@ pub(super) const RULES: [Rule; 36] = [
     (
         "algorithms",
         "U2F_V2 signs with ES256 (FIDO U2F raw message formats §4.3)",
-        |p| !p.u2f() || p.algorithms.contains(&crate::Algorithm::Es256),
+        |p| !p.u2f() || p.algorithms.contains(&Algorithm::Es256),
     ),
     (
         "max_msg_size",
@@ -217,6 +217,11 @@ pub(super) const RULES: [Rule; 36] = [
         "backup_state",
         "flag BS needs flag BE (WebAuthn §6.1.3)",
         |p| !p.backup_state || p.backup_eligible,
+    ),
+    (
+        "algorithms",
+        "RS256 keys are records, so RS256 needs rk",
+        |p| p.rk() || !p.algorithms.contains(&Algorithm::Rs256),
     ),
 ];
 

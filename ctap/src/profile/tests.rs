@@ -9,7 +9,7 @@ type Change = fn(&mut Profile);
 
 /// The default profile with a change, the member that is to blame, and the beginning of the rule
 /// that it breaks. The order is that of the rules.
-const BROKEN: [(Change, &str, &str); 46] = [
+const BROKEN: [(Change, &str, &str); 47] = [
     (
         |p| p.versions.clear(),
         "versions",
@@ -296,6 +296,16 @@ const BROKEN: [(Change, &str, &str); 46] = [
         |p| p.backup_state = true,
         "backup_state",
         "flag BS needs flag BE",
+    ),
+    (
+        |p| {
+            p.max_discoverable_credentials = 0;
+            p.cred_mgmt = false;
+            without(p, &[Extension::CredBlob, Extension::LargeBlobKey]);
+            p.max_cred_blob_length = 0;
+        },
+        "algorithms",
+        "RS256 keys are records",
     ),
 ];
 

@@ -46,6 +46,7 @@ fn credential(rng: &mut Rng) -> Credential {
         cred_blob: Some(vec![1, 2]),
         large_blob_key: Some(Secret::random(rng)),
         sequence: 0,
+        discoverable: true,
         backup_eligible: None,
         backup_state: None,
     }
@@ -235,4 +236,54 @@ fn change_set_shows_no_secret() {
         shown,
         "[(\"put\", Master), (\"put\", Counter), (\"put\", Attestation)]"
     );
+}
+
+/// What of a record's bytes says whether it is discoverable.
+fn says_discoverable(record: &Record) -> bool {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(record, &mut bytes).unwrap();
+    let back: Record = ciborium::from_reader(bytes.as_slice()).unwrap();
+    assert!(back == *record);
+    bytes.windows(12).any(|window| window == b"discoverable")
+}
+
+#[test]
+fn record_of_a_passkey_is_written_as_it_was_before_rs256() {
+    let mut rng = Rng::from_seed([14; 32]);
+    let passkey = credential(&mut rng);
+    let other = Credential {
+        discoverable: false,
+        ..passkey.clone()
+    };
+    assert!(!says_discoverable(&Record::Credential(Box::new(passkey))));
+    assert!(says_discoverable(&Record::Credential(Box::new(other))));
+}
+
+#[test]
+fn credential_that_is_not_discoverable_is_found_by_id_alone() {
+    let mut rng = Rng::from_seed([15; 32]);
+    let mut state = KeyState::load(created()).unwrap();
+    let hidden = Credential {
+        discoverable: false,
+        ..credential(&mut rng)
+    };
+    state.apply(registration(&hidden));
+    let (rp, id) = (RpIdHash::of("example.com"), hidden.id);
+    let store = &state.credentials;
+    assert!(store.get(&rp, &id).is_some());
+    assert!(store.get(&RpIdHash::of("example.org"), &id).is_none());
+    assert_eq!((store.len(), store.discoverable_len()), (1, 0));
+    assert!(store.find_user(&rp, &hidden.user.id).is_none());
+    assert!(store.newest_first(&rp).is_empty());
+    assert_eq!((store.rps().count(), store.of_rp(&rp).count()), (0, 0));
+    // A passkey of the same account is another matter.
+    let passkey = credential(&mut rng);
+    state.apply(registration(&passkey));
+    let store = &state.credentials;
+    assert_eq!(store.newest_first(&rp), [passkey.id]);
+    assert_eq!((store.len(), store.discoverable_len()), (2, 1));
+    state.apply(state.delete_passkey(&id));
+    let store = &state.credentials;
+    assert_eq!((store.len(), store.discoverable_len()), (1, 1));
+    assert_eq!(store.next_sequence(), 1);
 }

@@ -107,28 +107,45 @@ pub(crate) fn emit_cose_key(algorithm: Algorithm, key: &PublicKey) -> Vec<u8> {
     cbor::emit(&cose_key(algorithm, key))
 }
 
-/// COSE_Key (RFC 9053 §7, RFC 8812 §3.1).
+/// COSE_Key (RFC 9053 §7, RFC 8812 §3.1; RFC 8230 §4; draft-ietf-cose-dilithium §3).
 pub(super) fn cose_key(algorithm: Algorithm, key: &PublicKey) -> Value {
-    let curve = match algorithm {
-        Algorithm::Es256 => 1,
-        Algorithm::Es384 => 2,
-        Algorithm::EdDsa => 6,
-        Algorithm::Es256k => 8,
-    };
     let alg = Value::from(algorithm.cose());
     match key {
         PublicKey::Ec2 { x, y } => cbor::int_map([
             (1, Value::from(2)), // kty: EC2
             (3, alg),
-            (-1, Value::from(curve)),
+            (-1, Value::from(curve(algorithm))),
             (-2, Value::Bytes(x.clone())),
             (-3, Value::Bytes(y.clone())),
         ]),
         PublicKey::Okp { x } => cbor::int_map([
             (1, Value::from(1)), // kty: OKP
             (3, alg),
-            (-1, Value::from(curve)),
+            (-1, Value::from(curve(algorithm))),
             (-2, Value::Bytes(x.clone())),
         ]),
+        PublicKey::Rsa { n, e } => cbor::int_map([
+            (1, Value::from(3)), // kty: RSA
+            (3, alg),
+            (-1, Value::Bytes(n.clone())),
+            (-2, Value::Bytes(e.clone())),
+        ]),
+        PublicKey::Akp { public } => cbor::int_map([
+            (1, Value::from(7)), // kty: AKP
+            (3, alg),
+            (-1, Value::Bytes(public.clone())),
+        ]),
+    }
+}
+
+/// COSE's number of the curve; 0, which is reserved, for a key that is on none.
+fn curve(algorithm: Algorithm) -> i32 {
+    match algorithm {
+        Algorithm::Es256 => 1,
+        Algorithm::Es384 => 2,
+        Algorithm::Es512 => 3,
+        Algorithm::EdDsa => 6,
+        Algorithm::Es256k => 8,
+        Algorithm::Rs256 | Algorithm::MlDsa44 | Algorithm::MlDsa65 => 0,
     }
 }

@@ -312,7 +312,14 @@ fn each_algorithms_key_has_its_cose_form() {
         y: vec![0xbb; length],
     };
     let okp = PublicKey::Okp { x: vec![0xaa; 32] };
-    let table: [(Algorithm, PublicKey, &[u8], &[u8]); 4] = [
+    let rsa = PublicKey::Rsa {
+        n: vec![0xaa; 256],
+        e: vec![1, 0, 1],
+    };
+    let akp = |length: usize| PublicKey::Akp {
+        public: vec![0xaa; length],
+    };
+    let table: [(Algorithm, PublicKey, &[u8], &[u8]); 8] = [
         // {1: 2, 3: -7, -1: 1, -2: x, -3: y}
         (
             Algorithm::Es256,
@@ -341,11 +348,40 @@ fn each_algorithms_key_has_its_cose_form() {
             b"\xa4\x01\x01\x03\x27\x20\x06\x21\x58\x20",
             b"",
         ),
+        // {1: 2, 3: -36, -1: 3, -2: x, -3: y}
+        (
+            Algorithm::Es512,
+            ec2(66),
+            b"\xa5\x01\x02\x03\x38\x23\x20\x03\x21\x58\x42",
+            b"\x22\x58\x42",
+        ),
+        // {1: 3, 3: -257, -1: n, -2: e}
+        (
+            Algorithm::Rs256,
+            rsa,
+            b"\xa4\x01\x03\x03\x39\x01\x00\x20\x59\x01\x00",
+            b"\x21\x43",
+        ),
+        // {1: 7, 3: -48, -1: pub}
+        (
+            Algorithm::MlDsa44,
+            akp(1312),
+            b"\xa3\x01\x07\x03\x38\x2f\x20\x59\x05\x20",
+            b"",
+        ),
+        // {1: 7, 3: -49, -1: pub}
+        (
+            Algorithm::MlDsa65,
+            akp(1952),
+            b"\xa3\x01\x07\x03\x38\x30\x20\x59\x07\xa0",
+            b"",
+        ),
     ];
     for (algorithm, key, head, middle) in table {
         let (x, y) = match &key {
             PublicKey::Ec2 { x, y } => (x.as_slice(), y.as_slice()),
-            PublicKey::Okp { x } => (x.as_slice(), [].as_slice()),
+            PublicKey::Okp { x } | PublicKey::Akp { public: x } => (x.as_slice(), [].as_slice()),
+            PublicKey::Rsa { n, e } => (n.as_slice(), e.as_slice()),
         };
         let bytes = cbor::emit(&auth_data::cose_key(algorithm, &key));
         assert_eq!(bytes, [head, x, middle, y].concat(), "{algorithm:?}");

@@ -3,9 +3,11 @@
 
 mod socket;
 mod virtual_time;
+mod work;
 
 pub(crate) use socket::{Sockets, raw_connection, request_import, try_import};
 pub(crate) use virtual_time::World;
+pub(crate) use work::WORK_MS;
 
 /// What [`Link::recv`] met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

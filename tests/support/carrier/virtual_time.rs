@@ -24,7 +24,7 @@ use roamkey_transport::{
     usbip::{session::Session, urb::DevId},
 };
 
-use super::{Link, Received};
+use super::{Link, Received, work::Workshop};
 
 /// A timer that is due again and again at one moment is a bug, not a busy key.
 const TURNS_LIMIT: usize = 10_000;
@@ -47,6 +47,7 @@ struct Station {
     session: Option<Session>,
     vault: Box<dyn KeyVault>,
     vaulting: Vaulting,
+    workshop: Workshop,
     seat: Seat,
     winks: usize,
     met: Vec<(FaultId, Fault)>,
@@ -88,6 +89,7 @@ impl World {
                 session: None,
                 vault,
                 vaulting: Vaulting::Nothing,
+                workshop: Workshop::default(),
                 seat: broker.seat(&format!("1-{}", index + 1)),
                 winks: 0,
                 met: Vec::new(),
@@ -212,6 +214,19 @@ impl World {
         }
     }
 
+    /// A key's work waits from now on until it is let go.
+    pub(crate) fn hold_work(&self, index: usize, held: bool) {
+        let mut inner = self.0.borrow_mut();
+        inner.stations[index].workshop.hold(held);
+        inner.settle();
+    }
+
+    /// Whether a key's work is being done, and how many pieces were begun so far.
+    pub(crate) fn work(&self, index: usize) -> (bool, usize) {
+        let workshop = &self.0.borrow().stations[index].workshop;
+        (workshop.is_busy(), workshop.begun())
+    }
+
     /// Deals with what came from outside, such as a decision.
     pub(crate) fn settle(&self) {
         self.0.borrow_mut().settle();
@@ -258,7 +273,8 @@ impl Station {
             Vaulting::Pausing(end) => Some(end),
             Vaulting::Nothing | Vaulting::Committing(..) | Vaulting::Reloading(_) => None,
         };
-        pause.into_iter().chain(self.device.poll_timeout()).min()
+        let due = pause.into_iter().chain(self.workshop.due());
+        due.chain(self.device.poll_timeout()).min()
     }
 
     /// One thing, as a turn of the key's task deals with it. False if there is nothing.
@@ -267,6 +283,8 @@ impl Station {
         if let Some((id, decision)) = decision {
             self.device.handle_decision(now, id, decision);
         } else if self.vault_answered(now) {
+        } else if let Some((id, done)) = self.workshop.take_done(now) {
+            self.device.handle_work_done(now, id, done);
         } else if self.device.poll_timeout().is_some_and(|due| due <= now) {
             self.device.handle_timeout(now);
         } else {
@@ -340,6 +358,7 @@ impl Station {
                     self.vaulting = Vaulting::Committing(id, self.vault.commit(set));
                     self.vault_answered(now);
                 }
+                Event::Work { id, work } => self.workshop.begin(now, id, work),
                 Event::Wink => self.winks += 1,
                 Event::FaultMet { id, fault, .. } => self.met.push((id, fault)),
                 Event::Unplug => {

@@ -2,90 +2,11 @@
 
 use zeroize::Zeroizing;
 
-use super::*;
+use super::{
+    keys::{BARE, KEYS, OTHERS},
+    *,
+};
 use crate::profile::Extension;
-
-/// What the openssl command wrote: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`
-/// and so on, each through `openssl pkcs8 -topk8 -nocrypt -outform DER`; behind it the public key
-/// that `openssl pkey -pubout` ended with.
-const KEYS: [(Algorithm, &str, &str); 4] = [
-    (
-        Algorithm::Es256,
-        concat!(
-            "308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b02",
-            "010104204f5effa0c0ae26990500361f75de4ea09148d86d0b49c9f65e9d584b",
-            "64728e80a144034200045aa82fd76b7e81c84feda7e26f7e256a32007541622d",
-            "95e1b9e73aebbd4bc5772d0cc9235ee44f07f1374998a83d0769977cae40c267",
-            "02d064c8bb31318f9e8b",
-        ),
-        concat!(
-            "5aa82fd76b7e81c84feda7e26f7e256a32007541622d95e1b9e73aebbd4bc577",
-            "2d0cc9235ee44f07f1374998a83d0769977cae40c26702d064c8bb31318f9e8b",
-        ),
-    ),
-    (
-        Algorithm::Es384,
-        concat!(
-            "3081b6020100301006072a8648ce3d020106052b8104002204819e30819b0201",
-            "01043093f4ee31132634e851a4058cdb1dfd6d11a0c16970eff23ef291708de0",
-            "dbb71a7521299f7b15a3f7a5bf71f08bd6f285a16403620004252f2c25f842d3",
-            "502ac5ef12abf13244bed2abc3bb9b110d09315dbc9d5ba296cf20c738a6b8a7",
-            "0b08dd077465b0f9b2ed748922c376b59f197b53f82baa685714bef3c6733e7e",
-            "a879a680ccee5e8b8b16b6580e7012b4992f4a4192cd2b292f",
-        ),
-        concat!(
-            "252f2c25f842d3502ac5ef12abf13244bed2abc3bb9b110d09315dbc9d5ba296",
-            "cf20c738a6b8a70b08dd077465b0f9b2ed748922c376b59f197b53f82baa6857",
-            "14bef3c6733e7ea879a680ccee5e8b8b16b6580e7012b4992f4a4192cd2b292f",
-        ),
-    ),
-    (
-        Algorithm::Es256k,
-        concat!(
-            "308184020100301006072a8648ce3d020106052b8104000a046d306b02010104",
-            "206bfb398d52ad2949caa8abef6a54aa3634ad2c78e5da10481ba4b9ea20bf45",
-            "c1a14403420004f8605897439667eece5cb98401142b65cb9caf29b459862d9b",
-            "985df60d297b0428a664771db7a2b90feeecbccc28b8660b4100076871322e0d",
-            "b857cadbea8afe",
-        ),
-        concat!(
-            "f8605897439667eece5cb98401142b65cb9caf29b459862d9b985df60d297b04",
-            "28a664771db7a2b90feeecbccc28b8660b4100076871322e0db857cadbea8afe",
-        ),
-    ),
-    (
-        Algorithm::EdDsa,
-        concat!(
-            "302e020100300506032b6570042204206c205b2048426d7be0292609672574d3",
-            "492a06f50c855c5b1d90521c36c92be4",
-        ),
-        "f94f6e7aba41aab2635feed1a0b0d33aab956064c813df6ae8d10736381dc89b",
-    ),
-];
-
-/// The P-256 key without its public point.
-const BARE: &str = concat!(
-    "3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201",
-    "0104204f5effa0c0ae26990500361f75de4ea09148d86d0b49c9f65e9d584b64",
-    "728e80",
-);
-/// An X25519 key and a P-521 key, as above.
-const OTHERS: [&str; 2] = [
-    concat!(
-        "302e020100300506032b656e0422042000a6b54e18e42cbd1e5353aceede4377",
-        "a98e411a1671bf4430b5ad351833d57c",
-    ),
-    concat!(
-        "3081ee020100301006072a8648ce3d020106052b810400230481d63081d30201",
-        "010442001cb65b310042f6c25b18660d88ae5c61ef565f3fe50ca650a2a7bb4a",
-        "81518240eeb5f55004c269ea9c997d7b1177fefc90b8d967898701aad8319750",
-        "a80674515ba181890381860004013ea49af5b825083527b518bf20f670aa7c11",
-        "9c2af97e6e7a5859c30f82a130d989e72e0653fdc44254a68d0466ab8b848560",
-        "032c20a8fad025c845d6f9013380440091b3f3df794d33fef532915d17bc99b2",
-        "579eb6568df732d183d7c15da4f3672b5ec88d92ebaa1a233bb1cc3cb9d8d827",
-        "5e8639f2e0b82d70b65b00d66cdb2e0ceb",
-    ),
-];
 
 fn hex(text: &str) -> Zeroizing<Vec<u8>> {
     let byte = |digits: &[u8]| {
@@ -116,7 +37,11 @@ fn exportable() -> Profile {
 
 /// Injects into the state, as its owner.
 fn inject(state: &mut KeyState, rng: &mut Rng, new: NewPasskey) -> CredentialId {
-    let injected = state.inject(&profile(), rng, new);
+    let profile = Profile {
+        algorithms: Algorithm::ALL.to_vec(),
+        ..profile()
+    };
+    let injected = state.inject(&profile, rng, new);
     let (id, set) = injected.unwrap_or_else(|why| panic!("{why}"));
     state.apply_admin(set);
     id
@@ -139,11 +64,17 @@ fn key_of_openssl_comes_in_and_goes_out_byte_for_byte() {
         let cose = passkey.public_key().expect("a key");
         let x = hex(public_key);
         // Each coordinate is a byte string of its own.
-        for part in x.chunks(if algorithm == Algorithm::Es384 {
-            48
-        } else {
-            32
-        }) {
+        let length = match algorithm {
+            Algorithm::Es384 => 48,
+            Algorithm::Es512 => 66,
+            Algorithm::Rs256 => 256,
+            Algorithm::Es256
+            | Algorithm::EdDsa
+            | Algorithm::Es256k
+            | Algorithm::MlDsa44
+            | Algorithm::MlDsa65 => 32,
+        };
+        for part in x.chunks(length) {
             assert!(cose.windows(part.len()).any(|window| window == part));
         }
         let out = passkey.private_key_pkcs8(&exportable());
@@ -151,7 +82,7 @@ fn key_of_openssl_comes_in_and_goes_out_byte_for_byte() {
         let kept = passkey.private_key_pkcs8(&profile()).err();
         assert_eq!(kept, Some(PasskeyRefusal::NotExportable));
     }
-    assert_eq!(state.passkey_count(), 4);
+    assert_eq!(state.passkey_count(), KEYS.len());
 }
 
 #[test]

@@ -256,6 +256,16 @@ pub(crate) fn make_credential() -> Vec<u8> {
     command(0x01, &ciborium::Value::Map(parameters))
 }
 
+/// The same for a passkey with RS256.
+pub(crate) fn make_rsa_passkey() -> Vec<u8> {
+    let mut message = make_passkey();
+    // -7, the only algorithm: {"alg": -7, …} becomes {"alg": -257, …}.
+    let at = message.windows(5).position(|bytes| bytes == b"\x63alg\x26");
+    let at = at.expect("an algorithm") + 4;
+    message.splice(at..=at, [0x39, 0x01, 0x00]);
+    message
+}
+
 /// The same for a passkey, which replaces the account's last one.
 pub(crate) fn make_passkey() -> Vec<u8> {
     let mut parameters = registration();

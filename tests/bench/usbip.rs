@@ -112,6 +112,36 @@ async fn measure(
     }
 }
 
+/// getInfo of one key while another generates RSA keys without a pause, beside getInfo while that
+/// one rests: what work of one key costs the others.
+async fn measure_beside_work(host: &mut Host) -> Row {
+    let mut other = Host::attach().await;
+    let request = host::make_rsa_passkey();
+    let (mut real, mut floor) = (Vec::new(), Vec::new());
+    let round_trips = host.transact(host::CBOR, &[0x04]).await.exchanges.len();
+    for _ in 0..ROUNDS {
+        for _ in 0..PER_ROUND {
+            floor.push(host.transact(host::CBOR, &[0x04]).await.elapsed);
+        }
+        let generating = request.clone();
+        let generation = tokio::spawn(async move {
+            let made = other.transact(host::CBOR, &generating).await;
+            assert_eq!(made.payload.first(), Some(&0), "makeCredential failed");
+            other
+        });
+        while !generation.is_finished() {
+            real.push(host.transact(host::CBOR, &[0x04]).await.elapsed);
+        }
+        other = generation.await.unwrap();
+    }
+    Row {
+        name: "beside RSA",
+        round_trips,
+        real,
+        floor,
+    }
+}
+
 async fn run() {
     let mut host = Host::attach().await;
     let mut echo = floor::Echo::start().await;
@@ -133,6 +163,8 @@ async fn run() {
         let row = measure(&mut host, &mut echo, name, work, command, &payload).await;
         rows.push(row);
     }
+    // Its floor is getInfo of the same key while nothing is generated.
+    rows.push(measure_beside_work(&mut host).await);
     print(rows);
 }
 

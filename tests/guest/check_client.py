@@ -3,7 +3,7 @@
 import os
 
 from fido2.client import ClientError
-from fido2.cose import ES256, ES256K, ES384, EdDSA
+from fido2.cose import ES256, ES256K, ES384, ES512, RS256, EdDSA
 from fido2.ctap2 import ClientPin
 from fido2.ctap2.extensions import CredProtectExtension
 from fido2.server import Fido2Server
@@ -14,12 +14,14 @@ from fido import ERR, get, make, parameters
 from harness import Failure, check, equal, require, status
 from pins import PERMISSION, PIN, WRONG_PIN, Person, client_of, fresh, retries, secret, token
 
-ALGORITHMS = (ES256, EdDSA, ES384, ES256K)
-# What the COSE key of each has beside its algorithm: RFC 9053 and RFC 8812.
+ALGORITHMS = (ES256, EdDSA, ES384, ES256K, ES512, RS256)
+# What the COSE key of each has beside its algorithm: RFC 9053, RFC 8812 and RFC 8230.
 COSE = {
     ES256: {1: 2, -1: 1, -2: 32, -3: 32},
     ES384: {1: 2, -1: 2, -2: 48, -3: 48},
     ES256K: {1: 2, -1: 8, -2: 32, -3: 32},
+    ES512: {1: 2, -1: 3, -2: 66, -3: 66},
+    RS256: {1: 3, -1: 256, -2: 3},
     EdDSA: {1: 1, -1: 6, -2: 32},
 }
 
@@ -237,6 +239,8 @@ def names(key):
         equal(users, expected, "accounts with UV")
 
 
+@check("algorithm RS256", keys=["pin/1-4"], algorithm=RS256)
+@check("algorithm ES512", keys=["pin/1-4"], algorithm=ES512)
 @check("algorithm ES256K", keys=["pin/1-4"], algorithm=ES256K)
 @check("algorithm ES384", keys=["pin/1-4"], algorithm=ES384)
 @check("algorithm EdDSA", keys=["pin/1-4"], algorithm=EdDSA)

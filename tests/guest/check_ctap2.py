@@ -57,7 +57,7 @@ def info(key, max_msg_size=7609):
         require(said.max_rpids_for_min_pin >= 1, "maxRPIDsForSetMinPINLength is 0")
         require(said.remaining_disc_creds, "remainingDiscoverableCredentials is missing or 0")
         algorithms = [entry["alg"] for entry in said.algorithms]
-        equal(algorithms, [-7, -8, -35, -47], "algorithms")
+        equal(algorithms, [-7, -8, -35, -47, -36, -257], "algorithms")
 
 
 @check("Fido2Client and Fido2Server, plain")

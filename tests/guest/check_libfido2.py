@@ -29,9 +29,9 @@ def token_info(key):
     equal(facts.get("version strings"), "U2F_V2, FIDO_2_0, FIDO_2_1", "version strings")
     extensions = "credBlob, credProtect, hmac-secret, hmac-secret-mc, largeBlobKey, minPinLength"
     equal(facts.get("extension strings"), extensions, "extension strings")
-    # This version of the tool has no name for ES256K.
+    # This version of the tool has no name for ES256K and ES512.
     algorithms = [line.split()[0] for line in facts.get("algorithms", "").split(", ")]
-    equal(algorithms, ["es256", "eddsa", "es384", "unknown"], "algorithms")
+    equal(algorithms, ["es256", "eddsa", "es384", "unknown", "unknown", "rs256"], "algorithms")
     options = set(facts.get("options", "").split(", "))
     expected = {"rk", "up", "noplat", "noclientPin", "credMgmt", "authnrCfg", "setMinPINLength"}
     expected |= {"pinUvAuthToken", "noalwaysUv", "credentialMgmtPreview", "nomakeCredUvNotRqd"}
@@ -58,6 +58,7 @@ def resident(key):
     Tools(key, "resident.tools.example", resident=True).both()
 
 
+@check("fido2-cred and fido2-assert, rs256 with a PIN", keys=["pin/1-7"], kind="rs256")
 @check("fido2-cred and fido2-assert, es384 with a PIN", keys=["pin/1-7"], kind="es384")
 @check("fido2-cred and fido2-assert, eddsa with a PIN", keys=["pin/1-7"], kind="eddsa")
 @check("fido2-cred and fido2-assert, es256 with a PIN", keys=["pin/1-7"], kind="es256")

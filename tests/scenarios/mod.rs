@@ -1,6 +1,7 @@
 //! Each scenario is a function of a [`Place`](crate::support::rig::Place), run at several.
 
 mod admin;
+mod algorithms;
 mod attach;
 mod bad_cbor;
 mod channels;
@@ -26,6 +27,7 @@ mod pin;
 mod pin_retries;
 mod random;
 mod reset;
+mod rsa;
 mod secrets;
 mod token;
 mod touch;

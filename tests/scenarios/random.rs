@@ -20,6 +20,8 @@ use crate::support::{
 
 const SITES: [&str; 3] = ["example.com", "example.org", "login.example.net"];
 const STEPS: usize = 400;
+/// ES256 the most often, since U2F knows no other.
+const ALGORITHMS: [i64; 8] = [-7, -7, -7, -8, -35, -47, -36, -257];
 
 virtual_scenarios!(random_use_never_repeats_a_count_and_never_loses_a_credential);
 
@@ -29,6 +31,8 @@ struct Known {
     public_key: PublicKey,
     /// The account of a discoverable one.
     user: Option<u8>,
+    /// Whether it has a record, and with it a counter.
+    stored: bool,
     counter: u32,
 }
 
@@ -84,7 +88,7 @@ impl Walk {
     }
 
     fn step(&mut self) {
-        match self.pick(14) {
+        match self.pick(15) {
             0 | 1 => self.register(),
             2..=5 => self.sign(),
             6 => self.sign_u2f(),
@@ -94,6 +98,7 @@ impl Walk {
             10 => self.replug(),
             11 => self.write_blobs(),
             12 => self.change(),
+            13 => self.abandon_an_rsa_key(),
             _ => self.wait(),
         }
     }
@@ -104,6 +109,8 @@ impl Walk {
         let rk = self.pick(2) == 0;
         let mut request = MakeCredential::new(site, &[user]);
         request.options.push(("rk", rk));
+        request.algorithms = vec![ALGORITHMS[self.pick(ALGORITHMS.len())]];
+        let stored = rk || request.algorithms == [-257];
         let channel = self.channel;
         self.platform().start_make(channel, &request);
         self.approve();
@@ -114,7 +121,7 @@ impl Walk {
                 self.known.retain(|_, known| !same(known));
                 self.in_doubt
                     .retain(|doubt| !rk || *doubt != (site, request.user_id[0]));
-                if !rk {
+                if !stored {
                     assert!(made.counter > self.shared, "a count twice");
                     self.shared = made.counter;
                 }
@@ -122,6 +129,7 @@ impl Walk {
                     site,
                     public_key: made.public_key,
                     user,
+                    stored,
                     counter: made.counter,
                 };
                 assert!(self.known.insert(made.id, known).is_none(), "an id twice");
@@ -169,14 +177,10 @@ impl Walk {
         asserted.verify(known.site, &known.public_key);
         assert_eq!(asserted.auth_data.user_present, !silent);
         let counter = asserted.auth_data.counter;
-        let last = if known.user.is_some() {
-            known.counter
-        } else {
-            shared
-        };
+        let last = if known.stored { known.counter } else { shared };
         assert!(counter > last, "{counter} after {last}");
         known.counter = counter;
-        if known.user.is_none() {
+        if !known.stored {
             self.shared = counter;
         }
     }
@@ -195,6 +199,7 @@ impl Walk {
             site,
             public_key: made.public_key,
             user: None,
+            stored: false,
             counter: 0,
         };
         self.known.insert(made.key_handle, known);
@@ -203,7 +208,7 @@ impl Walk {
     fn sign_u2f(&mut self) {
         let Some(id) = self.any_id() else { return };
         let known = &self.known[&id];
-        let (key, stored) = (known.public_key.clone(), known.user.is_some());
+        let (key, stored) = (known.public_key.clone(), known.stored);
         let application = sha256(known.site.as_bytes());
         let channel = self.channel;
         let control = Control::DontEnforce;
@@ -226,9 +231,33 @@ impl Walk {
             Err(0x6f00) => {} // a failed commit
             Err(other) => {
                 assert_eq!(other, word::WRONG_DATA);
-                assert!(self.is_in_doubt(&id), "a confirmed credential is gone");
+                let unknown = key.algorithm() != -7 || self.is_in_doubt(&id);
+                assert!(unknown, "a confirmed credential is gone");
             }
         }
+    }
+
+    /// Registers with RSA, and wants it no more before the key is there. What runs goes on for a
+    /// while beside whatever comes next.
+    fn abandon_an_rsa_key(&mut self) {
+        let mut request = MakeCredential::discoverable(SITES[0], &[0]);
+        request.algorithms = vec![-257];
+        let channel = self.channel;
+        self.rig.world().hold_work(0, true);
+        self.platform().start_make(channel, &request);
+        self.approve();
+        let wait_ms = u64::from(self.rng.next_u32() % 2_000);
+        self.platform().idle(wait_ms);
+        match self.pick(3) {
+            0 => {
+                self.platform().send(channel, command::CANCEL, &[]);
+                let outcome = self.platform().finish(channel).map(drop);
+                assert_eq!(outcome, Err(status::KEEPALIVE_CANCEL));
+            }
+            1 => drop(self.platform().init_on(channel)),
+            _ => self.replug(),
+        }
+        self.rig.world().hold_work(0, false);
     }
 
     fn cancel_or_abandon(&mut self) {

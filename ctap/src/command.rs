@@ -38,6 +38,8 @@ commands! {
     ClientPin = "client-pin";
     /// authenticatorReset.
     Reset = "reset";
+    /// authenticatorBioEnrollment, or its preview.
+    BioEnrollment = "bio-enrollment";
     /// authenticatorCredentialManagement, or its preview.
     CredentialManagement = "credential-management";
     /// authenticatorSelection.
@@ -66,6 +68,7 @@ impl Command {
             0x06 => Self::ClientPin,
             0x07 => Self::Reset,
             0x08 => Self::GetNextAssertion,
+            0x09 | 0x40 => Self::BioEnrollment,
             0x0a | 0x41 => Self::CredentialManagement,
             0x0b => Self::Selection,
             0x0c => Self::LargeBlobs,

@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: encoding and encryption, which are the vault's.
 
+mod fingers;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::{
     pin::{MAX_PIN_RETRIES, StoredPin},
     profile::Profile,
 };
+pub use fingers::{Fingerprint, MAX_UV_RETRIES, TEMPLATE_ID_LEN, UvState};
 
 /// How many counter values one durable write covers.
 pub const COUNTER_LEASE: u32 = 256;
@@ -65,7 +67,7 @@ pub enum Record {
     LargeBlobs(#[serde(with = "serde_bytes")] Vec<u8>),
     /// The enrolled fingers, all of them; absent while there is none.
     Fingerprints(Vec<Fingerprint>),
-    /// How built-in verification has gone; absent while it never failed since the last PIN entry.
+    /// How built-in verification has gone; absent while there was none since the last PIN entry.
     Uv(UvState),
     /// The persistent pinUvAuthToken (CTAP 2.2 §6.5.2.1); absent until a platform gets it.
     PersistentToken(Secret),
@@ -106,40 +108,6 @@ pub enum Place {
     BatchAttestation,
     /// Of [`Record::EnterpriseAttestation`].
     EnterpriseAttestation,
-}
-
-/// The built-in verifications that may fail one after the other (CTAP 2.1 §6.5.5.3 uvRetries).
-pub const MAX_UV_RETRIES: u8 = 5;
-
-/// An enrolled finger (CTAP 2.1 §6.7). What would be compared is a person's answer, so there is
-/// nothing of a finger in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
-    /// templateId.
-    pub id: [u8; TEMPLATE_ID_LEN],
-    /// templateFriendlyName.
-    pub name: Option<String>,
-}
-
-/// The length of a [`Fingerprint`]'s templateId, in bytes.
-pub const TEMPLATE_ID_LEN: usize = 16;
-
-/// How built-in user verification has gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UvState {
-    /// uvRetries: attempts that are left, at most [`MAX_UV_RETRIES`].
-    pub retries: u8,
-    /// uvCountSinceLastPinEntry (CTAP 2.3 §6.4), failed attempts among them.
-    pub since_pin_entry: u32,
-}
-
-impl Default for UvState {
-    fn default() -> Self {
-        Self {
-            retries: MAX_UV_RETRIES,
-            since_pin_entry: 0,
-        }
-    }
 }
 
 /// What authenticatorConfig changes (CTAP 2.1 §6.11); a reset brings the profile's values back.

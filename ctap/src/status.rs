@@ -65,6 +65,8 @@ statuses! {
     MissingParameter = 0x14, "CTAP2_ERR_MISSING_PARAMETER";
     /// More items than this key takes.
     LimitExceeded = 0x15, "CTAP2_ERR_LIMIT_EXCEEDED";
+    /// No room for another finger.
+    FpDatabaseFull = 0x17, "CTAP2_ERR_FP_DATABASE_FULL";
     /// No room for a large-blob array of this length.
     LargeBlobStorageFull = 0x18, "CTAP2_ERR_LARGE_BLOB_STORAGE_FULL";
     /// A credential of the exclude list is on this key.
@@ -103,10 +105,14 @@ statuses! {
     PinPolicyViolation = 0x37, "CTAP2_ERR_PIN_POLICY_VIOLATION";
     /// The request is longer than maxMsgSize.
     RequestTooLarge = 0x39, "CTAP2_ERR_REQUEST_TOO_LARGE";
+    /// No attempts of built-in verification are left: the PIN brings them back.
+    UvBlocked = 0x3C, "CTAP2_ERR_UV_BLOCKED";
     /// A hash does not fit what came with it.
     IntegrityFailure = 0x3D, "CTAP2_ERR_INTEGRITY_FAILURE";
     /// The subcommand is unknown or not offered by this key.
     InvalidSubcommand = 0x3E, "CTAP2_ERR_INVALID_SUBCOMMAND";
+    /// A finger that the key does not know.
+    UvInvalid = 0x3F, "CTAP2_ERR_UV_INVALID";
     /// A permission was asked for that this key does not give.
     UnauthorizedPermission = 0x40, "CTAP2_ERR_UNAUTHORIZED_PERMISSION";
     /// Something else went wrong, such as a storage that failed.

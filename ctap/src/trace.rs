@@ -11,7 +11,12 @@ mod tracer;
 
 use std::fmt;
 
-use crate::{command::Command, event::Decision, status::Status, u2f::StatusWord};
+use crate::{
+    command::Command,
+    event::{Decision, Gesture},
+    status::Status,
+    u2f::StatusWord,
+};
 pub(crate) use tracer::Tracer;
 
 /// Something that happened on the wire. Times are the driver's to add.
@@ -84,27 +89,31 @@ pub enum Touched {
     NotAsked,
     /// Given.
     Approved,
+    /// A finger that the key does not know was given.
+    NotVerified,
     /// Refused.
     Denied,
     /// Nobody answered before it ended; of U2F, not yet: it asks again.
     Unanswered,
 }
 
-impl From<Decision> for Touched {
-    fn from(decision: Decision) -> Self {
-        match decision {
-            Decision::Approved | Decision::Unverified => Self::Approved,
-            Decision::Denied => Self::Denied,
+impl Touched {
+    /// Of what was answered to a prompt; any finger is as good as another where none is verified.
+    pub(crate) fn of(decision: Decision, gesture: Gesture) -> Self {
+        match (decision, gesture) {
+            (Decision::Unverified, Gesture::Finger) => Self::NotVerified,
+            (Decision::Approved, _)
+            | (Decision::Unverified, Gesture::Touch | Gesture::LongTouch) => Self::Approved,
+            (Decision::Denied, _) => Self::Denied,
         }
     }
-}
 
-impl Touched {
     /// In lower case with hyphens.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotAsked => "not-asked",
             Self::Approved => "approved",
+            Self::NotVerified => "not-verified",
             Self::Denied => "denied",
             Self::Unanswered => "unanswered",
         }

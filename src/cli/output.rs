@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use roamkey_ctap::{Decision, Operation, Prompt, Withdrawn};
+use roamkey_ctap::{Decision, Gesture, Operation, Prompt, Withdrawn};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{Format, table::count};
 use crate::{
     control::Places,
-    presence::{Notice, Touch},
+    presence::{LONG_TOUCH, Notice, Touch},
 };
 
 /// How long the last lines may take when nobody reads stdout.
@@ -236,7 +236,17 @@ fn text_of(notice: &Notice) -> String {
         Notice::Detached { key, ended, .. } => format!("{key}: detached, {ended}"),
         Notice::Asked { id, key, prompt } => {
             let what = sentence(prompt);
-            format!("[{}] Touch {key} to {what}? y or n", id.0)
+            let id = id.0;
+            match prompt.gesture {
+                Gesture::Touch => format!("[{id}] Touch {key} to {what}? y or n"),
+                Gesture::LongTouch => {
+                    let seconds = LONG_TOUCH.as_secs();
+                    format!("[{id}] Hold {key} for {seconds} s to {what}? y or n")
+                }
+                Gesture::Finger => {
+                    format!("[{id}] Put a finger on {key} to {what}? y, n, or w for a wrong finger")
+                }
+            }
         }
         Notice::Answered {
             key,

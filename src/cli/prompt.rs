@@ -2,10 +2,10 @@
 
 use std::{io::BufRead, thread};
 
-use roamkey_ctap::Decision;
+use roamkey_ctap::{Decision, Gesture};
 use tracing::{info, warn};
 
-use crate::presence::{Broker, RequestId};
+use crate::presence::{Broker, RequestId, Waiting};
 
 /// Reads answers until stdin ends, on a thread of its own: a terminal cannot be read otherwise.
 pub(super) fn start(broker: Broker) {
@@ -24,19 +24,33 @@ pub(super) fn start(broker: Broker) {
 }
 
 fn answer(broker: &Broker, line: &str) {
-    let pending = broker.pending();
+    let waiting = broker.waiting();
+    let pending: Vec<_> = waiting.iter().map(|waiting| waiting.id).collect();
     match parse(line, &pending) {
+        Some((id, Decision::Unverified)) if !wants_finger(&waiting, id) => {
+            warn!("that touch verifies nobody: answer y or n");
+        }
         Some((id, decision)) => {
             if !broker.decide(id, decision) {
                 warn!("that touch is no longer needed");
             }
         }
         None if pending.is_empty() => warn!("no touch is needed now"),
-        None => warn!("answer y or n, with the number in front when several touches are needed"),
+        None => warn!(
+            "answer y or n, or w for a wrong finger, with the number in front when several \
+             touches are needed"
+        ),
     }
 }
 
-/// `y`, `n` or nothing (yes) for the only request; `2`, `2y` or `2 n` for one of several.
+/// Whether a request asks for a finger, or is over.
+fn wants_finger(waiting: &[Waiting], id: RequestId) -> bool {
+    let mut asked = waiting.iter().filter(|waiting| waiting.id == id);
+    asked.all(|waiting| waiting.prompt.gesture == Gesture::Finger)
+}
+
+/// `y`, `n`, `w` (a wrong finger) or nothing (yes) for the only request; `2`, `2y` or `2 n` for one
+/// of several.
 fn parse(line: &str, pending: &[RequestId]) -> Option<(RequestId, Decision)> {
     let line = line.trim();
     let digits = line.len() - line.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -49,6 +63,7 @@ fn parse(line: &str, pending: &[RequestId]) -> Option<(RequestId, Decision)> {
     match word.trim().to_ascii_lowercase().as_str() {
         "" | "y" | "yes" => Some((id, Decision::Approved)),
         "n" | "no" => Some((id, Decision::Denied)),
+        "w" | "wrong" => Some((id, Decision::Unverified)),
         _ => None,
     }
 }
@@ -67,6 +82,10 @@ mod tests {
         let denied = Some((RequestId(7), Decision::Denied));
         for line in ["n", "No", "7n", "7 no"] {
             assert_eq!(parse(line, &pending), denied, "{line:?}");
+        }
+        let wrong = Some((RequestId(7), Decision::Unverified));
+        for line in ["w", "Wrong", "7w", "7 wrong"] {
+            assert_eq!(parse(line, &pending), wrong, "{line:?}");
         }
         assert_eq!(parse("maybe", &pending), None);
     }

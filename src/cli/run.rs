@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     control::{self, Control, ControlError},
-    presence::{Broker, Policy, Touch},
+    presence::{Broker, Policy, Touch, Verify},
     rig::{KeyView, NewKey, Origin, Rig, Setup},
 };
 
@@ -84,7 +84,11 @@ async fn serve(args: Args, touch: Touch, stored: Option<&Served>) -> Result<(), 
     let ended = end_signal()?;
     let (server, backend) = place::take(&args)?;
     let listen = backend.listen();
-    let broker = Broker::new(Policy::new(touch, args.rp.iter().map(String::as_str)));
+    let verify = Verify::from(args.verify);
+    let broker = Broker::new(Policy {
+        verify,
+        ..Policy::new(touch, args.rp.iter().map(String::as_str))
+    });
     let notices = broker.notices();
     let output = Output::start(args.format, notices);
     let rig = Rig::start(Setup {
@@ -114,7 +118,7 @@ async fn serve(args: Args, touch: Touch, stored: Option<&Served>) -> Result<(), 
         note: stored.map(|stored| stored.note.clone()),
         control: control.as_ref().map(Control::places).unwrap_or_default(),
     });
-    if touch == Touch::Ask {
+    if touch == Touch::Ask || verify == Verify::Ask {
         prompt::start(broker);
     }
     let result = tokio::select! {

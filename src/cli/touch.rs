@@ -1,7 +1,7 @@
 //! `roamkey touch`: answers touches of running keys from another terminal.
 //!
-//! The documents: of `list` `touches`, each a [`TouchView`]; of `approve` and `deny` the touch as
-//! `touch` and the `answer`.
+//! The documents: of `list` `touches`, each a [`TouchView`]; of `approve`, `not-verified` and
+//! `deny` the touch as `touch` and the `answer`.
 
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ enum Command {
     List(List),
     /// Give a touch.
     Approve(Answer),
+    /// Put a finger on the sensor that the key does not know.
+    NotVerified(Answer),
     /// Refuse a touch.
     Deny(Answer),
 }
@@ -59,6 +61,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::List(args) => list(args),
         Command::Approve(args) => answer(args, TouchAnswer::Approve),
+        Command::NotVerified(args) => answer(args, TouchAnswer::NotVerified),
         Command::Deny(args) => answer(args, TouchAnswer::Deny),
     }
 }
@@ -99,9 +102,21 @@ fn sentence(touch: &TouchView) -> String {
         "register-excluded" => format!("tell {site} that this key is registered there already"),
         "authenticate" => format!("sign in to {site}{account}"),
         "reset" => "ERASE every credential of this key".to_owned(),
+        "verify" => format!("be verified{}", for_site(touch)),
+        "enroll" => "enroll a finger".to_owned(),
         _ => "use this key".to_owned(),
     };
-    format!("{}: {what}", touch.key)
+    let how = match touch.gesture.as_str() {
+        "finger" => ", with a finger",
+        "long-touch" => ", with a touch of 10 s",
+        _ => "",
+    };
+    format!("{}: {what}{how}", touch.key)
+}
+
+fn for_site(touch: &TouchView) -> String {
+    let site = touch.rp.as_deref().map(shown);
+    site.map_or_else(String::new, |site| format!(" for {site}"))
 }
 
 fn answer(args: &Answer, answer: TouchAnswer) -> Result<(), Failure> {
@@ -127,6 +142,7 @@ fn answer(args: &Answer, answer: TouchAnswer) -> Result<(), Failure> {
     process.answer_touch(id, answer)?;
     let word = match answer {
         TouchAnswer::Approve => "Approved",
+        TouchAnswer::NotVerified => "Not verified",
         TouchAnswer::Deny => "Refused",
     };
     let what = touch.map_or_else(|| format!("touch {id}"), sentence);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use roamkey_ctap::{Detail, DetailValue, Operation, Prompt, Touched, Trace};
+use roamkey_ctap::{Detail, DetailValue, Gesture, Operation, Prompt, Touched, Trace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -58,8 +58,12 @@ pub enum Event {
         state: TouchState,
         /// Names the request.
         id: u64,
-        /// `register`, `register-excluded`, `authenticate`, `select` or `reset`.
+        /// `register`, `register-excluded`, `authenticate`, `select`, `reset`, `verify` or
+        /// `enroll`.
         operation: String,
+        /// What somebody does to answer: `touch`, `long-touch` or `finger`.
+        #[serde(default = "plain_touch")]
+        gesture: String,
         /// For which site; U2F does not tell.
         rp: Option<String>,
         /// SHA-256 of the site's id, hexadecimal.
@@ -109,7 +113,7 @@ pub enum Event {
         answered: bool,
         /// From the whole request to the answer.
         duration_ms: u64,
-        /// `none`, `approved`, `denied` or `unanswered`.
+        /// `none`, `approved`, `not-verified`, `denied` or `unanswered`.
         touch: String,
         /// What the answer says; nothing secret.
         #[schema(value_type = BTreeMap<String, Value>)]
@@ -213,6 +217,7 @@ pub fn prompt_event(id: u64, prompt: &Prompt, state: TouchState, reason: Option<
         state,
         id,
         operation: operation_name(prompt.operation).to_owned(),
+        gesture: gesture_name(prompt.gesture).to_owned(),
         rp: prompt.rp_id.clone(),
         rp_id_hash: hash.map(|hash| base16ct::lower::encode_string(&hash.0)),
         account: prompt.account.clone(),
@@ -231,6 +236,20 @@ pub(crate) fn operation_name(operation: Operation) -> &'static str {
         Operation::Verify => "verify",
         Operation::Enroll => "enroll",
     }
+}
+
+/// The name of what somebody does to answer.
+pub(crate) fn gesture_name(gesture: Gesture) -> &'static str {
+    match gesture {
+        Gesture::Touch => "touch",
+        Gesture::LongTouch => "long-touch",
+        Gesture::Finger => "finger",
+    }
+}
+
+/// What entries of earlier versions tell of.
+fn plain_touch() -> String {
+    gesture_name(Gesture::Touch).to_owned()
 }
 
 impl From<Trace> for Event {
@@ -296,6 +315,7 @@ fn touch_name(touch: Touched) -> &'static str {
     match touch {
         Touched::NotAsked => "none",
         Touched::Approved => "approved",
+        Touched::NotVerified => "not-verified",
         Touched::Denied => "denied",
         Touched::Unanswered => "unanswered",
     }

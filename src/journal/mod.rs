@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::watch;
 
 pub use event::{Entry, Event, TouchState, prompt_event};
-pub(crate) use event::{KINDS, operation_name};
+pub(crate) use event::{KINDS, gesture_name, operation_name};
 
 /// How many entries a process keeps.
 const KEPT: usize = 10_000;

@@ -3,6 +3,10 @@
 //! A [`Broker`] serves all keys of a process. Each key has a [`Seat`] at it and at most one
 //! request at a time; requests of several keys wait beside one another, since a browser asks
 //! every attached key and withdraws the rest when one answers.
+//!
+//! A long touch ([`Gesture::LongTouch`]) is over [`LONG_TOUCH`] after somebody approves it. It
+//! waits on until then, so that a host can withdraw it and a person can still refuse; a refusal
+//! comes at once.
 
 mod notice;
 mod policy;
@@ -13,9 +17,10 @@ mod tests;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use roamkey_ctap::{Decision, Device, PresenceId, Prompt, Withdrawn};
+use roamkey_ctap::{Decision, Device, Gesture, PresenceId, Prompt, Withdrawn};
 use roamkey_transport::{Ended, Peer};
 use tokio::{
     sync::mpsc,
@@ -24,11 +29,13 @@ use tokio::{
 use tracing::{info, warn};
 
 pub use notice::Notice;
-pub use policy::{Others, Policy, Touch, Verdict};
+pub use policy::{Others, Policy, Touch, Verdict, Verify};
 pub use script::{Answer, MOST_STEPS, Step, parse as parse_script};
 
 use crate::journal::{Event, Journal};
 
+/// How long a long touch lasts (CTAP 2.3 §6.6).
+pub const LONG_TOUCH: Duration = Duration::from_secs(10);
 /// How many notices may wait for whoever shows them; more are dropped with a warning.
 const NOTICES: usize = 1_024;
 
@@ -42,7 +49,15 @@ struct Request {
     prompt: Prompt,
     presence: PresenceId,
     since: Instant,
-    answers: mpsc::UnboundedSender<(PresenceId, Decision)>,
+    answers: mpsc::UnboundedSender<Reply>,
+}
+
+/// What a seat hears of its request.
+enum Reply {
+    /// The answer.
+    Decided(PresenceId, Decision),
+    /// Somebody holds the key: it is approved at that time.
+    Held(RequestId, Instant),
 }
 
 /// A request that waits, for who may answer it.
@@ -66,6 +81,8 @@ struct Shared {
     requests: BTreeMap<RequestId, Request>,
     notices: Option<mpsc::Sender<Notice>>,
     journal: Journal,
+    /// How long a long touch lasts.
+    long_touch: Duration,
 }
 
 /// Decides touches for all keys of a process. Clones are handles to the same one.
@@ -82,6 +99,7 @@ impl Broker {
             requests: BTreeMap::new(),
             notices: None,
             journal: Journal::new(),
+            long_touch: LONG_TOUCH,
         })))
     }
 
@@ -113,6 +131,11 @@ impl Broker {
     /// Decides the touches of a key as those of any other again.
     pub fn forget_policy(&self, key: &str) {
         self.lock().policies.remove(key);
+    }
+
+    /// Lets long touches last so long, for tests that have no time.
+    pub fn set_long_touch(&self, lasts: Duration) {
+        self.lock().long_touch = lasts;
     }
 
     /// Everything that happens from now on; replaces an earlier audience.
@@ -154,12 +177,34 @@ impl Broker {
     }
 
     /// A person answers. False if the request is over.
+    ///
+    /// Any finger gives a touch: [`Decision::Unverified`] is as good as an approval there.
     pub fn decide(&self, id: RequestId, decision: Decision) -> bool {
+        let shared = self.lock();
+        let Some(request) = shared.requests.get(&id) else {
+            return false;
+        };
+        let decision = match (decision, request.prompt.gesture) {
+            (Decision::Unverified, Gesture::Touch | Gesture::LongTouch) => Decision::Approved,
+            (decision, _) => decision,
+        };
+        let lasts = shared.lasts(&request.prompt);
+        if decision == Decision::Approved && !lasts.is_zero() {
+            let held = Reply::Held(id, Instant::now() + lasts);
+            return request.answers.send(held).is_ok();
+        }
+        drop(shared);
+        self.answer(id, decision)
+    }
+
+    /// The answer is there.
+    fn answer(&self, id: RequestId, decision: Decision) -> bool {
         let mut shared = self.lock();
         let Some(request) = shared.requests.remove(&id) else {
             return false;
         };
-        let sent = request.answers.send((request.presence, decision)).is_ok();
+        let reply = Reply::Decided(request.presence, decision);
+        let sent = request.answers.send(reply).is_ok();
         shared.notify(Notice::Answered {
             id,
             key: request.key,
@@ -181,6 +226,14 @@ impl Shared {
         match self.policies.get_mut(key) {
             Some(own) => own.judge(prompt),
             None => self.policy.judge(prompt),
+        }
+    }
+
+    /// How long a touch must last.
+    fn lasts(&self, prompt: &Prompt) -> Duration {
+        match prompt.gesture {
+            Gesture::LongTouch => self.long_touch,
+            Gesture::Touch | Gesture::Finger => Duration::ZERO,
         }
     }
 
@@ -220,11 +273,11 @@ impl Scribe {
 pub struct Seat {
     broker: Broker,
     key: String,
-    sender: mpsc::UnboundedSender<(PresenceId, Decision)>,
-    /// At most one answer for each request, and a key has one request at a time.
-    answers: mpsc::UnboundedReceiver<(PresenceId, Decision)>,
+    sender: mpsc::UnboundedSender<Reply>,
+    /// A key has one request at a time.
+    answers: mpsc::UnboundedReceiver<Reply>,
     open: Option<(PresenceId, RequestId)>,
-    /// What a policy answers later, and when.
+    /// What a policy, or a long touch, answers later, and when.
     due: Option<(Instant, RequestId, Decision)>,
 }
 
@@ -241,7 +294,8 @@ impl Seat {
         let id = RequestId(shared.last_id);
         let (key, prompt) = (self.key.clone(), prompt.clone());
         info!(key, operation = ?prompt.operation, rp = prompt.rp_id, "touch needed");
-        let verdict = shared.judge(&key, &prompt);
+        let lasts = shared.lasts(&prompt);
+        let verdict = shared.judge(&key, &prompt).lasting(lasts);
         let (decision, refusal) = match verdict {
             Verdict::Ask | Verdict::After(..) => {
                 if let Verdict::After(wait, decision) = verdict {
@@ -260,6 +314,7 @@ impl Seat {
                 return None;
             }
             Verdict::Approve => (Decision::Approved, None),
+            Verdict::Unverified => (Decision::Unverified, None),
             Verdict::Deny(why) => (Decision::Denied, Some(why)),
         };
         shared.notify(Notice::Answered {
@@ -298,16 +353,27 @@ impl Seat {
                 () = until(due) => {
                     if let Some((_, id, decision)) = self.due.take() {
                         // It is over where a person was faster.
-                        self.broker.decide(id, decision);
+                        self.broker.answer(id, decision);
                     }
                     continue;
                 }
             };
             match answer {
-                Some(answer) => return answer,
+                Some(Reply::Decided(presence, decision)) => return (presence, decision),
+                Some(Reply::Held(id, until)) => self.hold(id, until),
                 // Not reached: the seat itself holds a sender.
                 None => std::future::pending().await,
             }
+        }
+    }
+
+    /// Somebody has begun a long touch. What is answered sooner anyway stays so.
+    fn hold(&mut self, id: RequestId, until: Instant) {
+        let sooner = self
+            .due
+            .is_some_and(|(at, due, _)| due == id && at <= until);
+        if !sooner {
+            self.due = Some((until, id, Decision::Approved));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use roamkey_ctap::{Decision, Prompt, RpIdHash};
+use roamkey_ctap::{Decision, Gesture, Prompt, RpIdHash};
 
 use super::script::{Answer, Step};
 
@@ -21,17 +21,58 @@ pub enum Touch {
     Delay(Duration),
 }
 
+/// What a finger is when a policy approves a request for one; where a touch is asked for, anybody
+/// gives it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// One that the key knows.
+    #[default]
+    Pass,
+    /// One that it does not know.
+    Fail,
+    /// A person says which.
+    Ask,
+}
+
+impl Verify {
+    /// The decision; `None` where a person makes it.
+    fn decision(self, gesture: Gesture) -> Option<Decision> {
+        match (gesture, self) {
+            (Gesture::Touch | Gesture::LongTouch, _) | (Gesture::Finger, Self::Pass) => {
+                Some(Decision::Approved)
+            }
+            (Gesture::Finger, Self::Fail) => Some(Decision::Unverified),
+            (Gesture::Finger, Self::Ask) => None,
+        }
+    }
+}
+
 /// A policy's word on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Yes.
     Approve,
+    /// A finger that the key does not know.
+    Unverified,
     /// No, and why.
     Deny(&'static str),
     /// A person decides.
     Ask,
     /// This, after some time, unless a person is faster.
     After(Duration, Decision),
+}
+
+impl Verdict {
+    /// The same for a touch that must last so long: an approval comes once it has.
+    pub(super) fn lasting(self, lasts: Duration) -> Self {
+        match self {
+            Self::Approve if !lasts.is_zero() => Self::After(lasts, Decision::Approved),
+            Self::After(wait, Decision::Approved) => {
+                Self::After(wait.saturating_add(lasts), Decision::Approved)
+            }
+            Self::Approve | Self::Unverified | Self::Deny(_) | Self::Ask | Self::After(..) => self,
+        }
+    }
 }
 
 /// What becomes of requests for sites that a policy does not name.
@@ -49,6 +90,8 @@ pub enum Others {
 pub struct Policy {
     /// What happens once the script is over.
     pub touch: Touch,
+    /// What a finger is that it approves, where the script does not say.
+    pub verify: Verify,
     /// RP ids of the sites that this is for; empty for any.
     pub sites: Vec<String>,
     /// What happens to requests for other sites.
@@ -62,6 +105,7 @@ impl Policy {
     pub fn new<'a>(touch: Touch, rp_ids: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             touch,
+            verify: Verify::default(),
             sites: rp_ids.into_iter().map(str::to_owned).collect(),
             others: Others::default(),
             script: VecDeque::new(),
@@ -85,13 +129,14 @@ impl Policy {
             };
         }
         if let Some(step) = self.script.pop_front() {
-            return step.verdict();
+            return step.verdict(self.verify, prompt.gesture);
         }
+        let approve = |wait| approval(wait, self.verify.decision(prompt.gesture));
         match self.touch {
-            Touch::Auto => Verdict::Approve,
+            Touch::Auto => approve(Duration::ZERO),
             Touch::Ask | Touch::Never => Verdict::Ask,
             Touch::Deny => Verdict::Deny("every touch is refused"),
-            Touch::Delay(wait) => Verdict::After(wait, Decision::Approved),
+            Touch::Delay(wait) => approve(wait),
         }
     }
 
@@ -101,13 +146,30 @@ impl Policy {
     }
 }
 
+/// What comes of a touch that is approved after some time.
+fn approval(wait: Duration, decision: Option<Decision>) -> Verdict {
+    match (decision, wait) {
+        (None, _) => Verdict::Ask,
+        (Some(Decision::Approved), Duration::ZERO) => Verdict::Approve,
+        (Some(Decision::Unverified), Duration::ZERO) => Verdict::Unverified,
+        (Some(decision), wait) => Verdict::After(wait, decision),
+    }
+}
+
 impl Step {
-    fn verdict(self) -> Verdict {
+    /// `verify` is for a step that does not say.
+    fn verdict(self, verify: Verify, gesture: Gesture) -> Verdict {
         match (self.answer, self.wait) {
             (Answer::Ignore, _) => Verdict::Ask,
-            (Answer::Approve, Duration::ZERO) => Verdict::Approve,
+            (Answer::Approve { verified }, wait) => {
+                let verify = match verified {
+                    Some(true) => Verify::Pass,
+                    Some(false) => Verify::Fail,
+                    None => verify,
+                };
+                approval(wait, verify.decision(gesture))
+            }
             (Answer::Deny, Duration::ZERO) => Verdict::Deny("the script says so"),
-            (Answer::Approve, wait) => Verdict::After(wait, Decision::Approved),
             (Answer::Deny, wait) => Verdict::After(wait, Decision::Denied),
         }
     }

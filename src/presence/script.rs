@@ -1,10 +1,12 @@
 //! Scripts of touches: what the next requests get, written as a person would say it.
 //!
 //! ```text
-//! approve, deny, wait 3 s then approve, ignore
+//! approve, deny, wait 3 s then approve, approve verified=false, ignore
 //! ```
-//! Deliberately absent: `verified=`, until keys verify people themselves (built-in user
-//! verification); a PIN is verified by the key, whatever a script says.
+//! Behind `approve` may stand `verified=true` or `verified=false`: what the finger is that is put
+//! on a key with built-in user verification. Where a touch is asked for it means nothing, and
+//! where it is left out the policy around the script says what a finger is. A PIN is verified by
+//! the key, whatever a script says.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -26,7 +28,10 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Yes.
-    Approve,
+    Approve {
+        /// Whether a finger is one that the key knows; `None` leaves that to the policy.
+        verified: Option<bool>,
+    },
     /// No.
     Deny,
     /// None at all.
@@ -53,14 +58,10 @@ impl FromStr for Step {
         let unknown = || {
             format!(
                 "{text:?} is no step: it is approve, deny, ignore, or one of the first two after \
-                 a wait, like `wait 3 s then approve` or `wait 200 ms then deny`"
+                 a wait, like `wait 3 s then approve` or `wait 200 ms then deny`; verified=true or \
+                 verified=false may stand behind approve"
             )
         };
-        if text.contains("verified") {
-            return Err(format!(
-                "{text:?}: this key verifies people by PIN alone, which no script can answer for"
-            ));
-        }
         let (wait, answer) = match text.strip_prefix("wait") {
             Some(rest) => {
                 let (wait, answer) = rest.split_once("then").ok_or_else(unknown)?;
@@ -68,10 +69,17 @@ impl FromStr for Step {
             }
             None => (Duration::ZERO, text),
         };
-        let answer = match answer {
-            "approve" => Answer::Approve,
-            "deny" => Answer::Deny,
-            "ignore" if wait.is_zero() => Answer::Ignore,
+        let words: Vec<_> = answer.split_whitespace().collect();
+        let answer = match words.as_slice() {
+            ["approve"] => Answer::Approve { verified: None },
+            ["approve", "verified=true"] => Answer::Approve {
+                verified: Some(true),
+            },
+            ["approve", "verified=false"] => Answer::Approve {
+                verified: Some(false),
+            },
+            ["deny"] => Answer::Deny,
+            ["ignore"] if wait.is_zero() => Answer::Ignore,
             _ => return Err(unknown()),
         };
         Ok(Self { wait, answer })
@@ -96,7 +104,13 @@ impl fmt::Display for Step {
             write!(f, "wait {} ms then ", self.wait.as_millis())?;
         }
         f.write_str(match self.answer {
-            Answer::Approve => "approve",
+            Answer::Approve { verified: None } => "approve",
+            Answer::Approve {
+                verified: Some(true),
+            } => "approve verified=true",
+            Answer::Approve {
+                verified: Some(false),
+            } => "approve verified=false",
             Answer::Deny => "deny",
             Answer::Ignore => "ignore",
         })
@@ -109,7 +123,10 @@ mod tests {
 
     #[test]
     fn script_reads_as_a_person_says_it() {
-        let steps = parse("approve, deny , wait 3 s then approve,wait 200ms then deny, ignore,");
+        let steps = parse(
+            "approve, deny , wait 3 s then approve,wait 200ms then deny, ignore,\
+             approve verified=false, wait 1 s then  approve  verified=true",
+        );
         let steps = steps.unwrap();
         let texts: Vec<_> = steps.iter().map(Step::to_string).collect();
         let expected = [
@@ -118,6 +135,8 @@ mod tests {
             "wait 3000 ms then approve",
             "wait 200 ms then deny",
             "ignore",
+            "approve verified=false",
+            "wait 1000 ms then approve verified=true",
         ];
         assert_eq!(texts, expected);
         let again: Vec<Step> = parse(&texts.join(", ")).unwrap();
@@ -131,14 +150,13 @@ mod tests {
             "wait then approve",
             "wait 3 then deny",
             "wait 601 s then approve",
+            "verified=false",
+            "deny verified=true",
+            "approve verified=maybe",
+            "ignore verified=true",
         ] {
             assert!(parse(wrong).unwrap_err().contains(wrong), "{wrong}");
         }
-        assert!(
-            parse("approve, verified=false")
-                .unwrap_err()
-                .contains("PIN")
-        );
         assert!(parse(&"approve,".repeat(MOST_STEPS + 1)).is_err());
     }
 }

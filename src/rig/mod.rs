@@ -60,7 +60,7 @@ pub use faults::{ArmedFault, FaultView, NewFault};
 pub use stored::{BackupView, Cloned, SnapshotLoss, SnapshotView};
 pub use view::{
     KeyView, LossView, NewKey, NewPasskey, NewPin, OtherSites, PasskeyEdit, PasskeyView, PinView,
-    PrivateKeyView, ServerView, TouchAnswer, TouchPolicy, TouchRule, TouchView,
+    PrivateKeyView, ServerView, TouchAnswer, TouchPolicy, TouchRule, TouchView, VerifyRule,
 };
 
 use crate::{

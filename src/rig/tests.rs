@@ -311,3 +311,23 @@ async fn keys_come_and_go_while_others_work() {
     assert_eq!(rig.keys().await.unwrap().len(), 1);
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn touch_that_verifies_nobody_is_not_answered_as_if_it_did() {
+    let rig = rig(Touch::Ask).await;
+    rig.add_key(NewKey::default()).await.unwrap();
+    let fingers = policy(r#"{"touch": "ask", "verify": "fail"}"#);
+    rig.set_touch_policy("1-1", &fingers).unwrap();
+    assert_eq!(rig.touch_policy("1-1").unwrap(), fingers);
+    let (mut host, channel) = opened(&rig, "1-1").await;
+    send(&mut host, channel, 0x10, &[0x0b]).await;
+    let minute = Duration::from_secs(60);
+    let touches = rig.wait_for_touch(Some("1-1"), minute).await.unwrap();
+    assert_eq!(touches[0].gesture, "touch");
+    let wrong = rig.answer_touch(touches[0].id, TouchAnswer::NotVerified);
+    assert_eq!(wrong.unwrap_err().kind, ErrorKind::Invalid);
+    rig.answer_touch(touches[0].id, TouchAnswer::Approve)
+        .unwrap();
+    let over = rig.answer_touch(touches[0].id, TouchAnswer::NotVerified);
+    assert_eq!(over.unwrap_err().kind, ErrorKind::NotFound);
+}

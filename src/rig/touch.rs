@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use roamkey_ctap::Decision;
+use roamkey_ctap::{Decision, Gesture};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    OtherSites, Rig, RigError, TouchAnswer, TouchPolicy, TouchRule, TouchView, slot::Slot,
+    OtherSites, Rig, RigError, TouchAnswer, TouchPolicy, TouchRule, TouchView, VerifyRule,
+    slot::Slot,
 };
 use crate::{
-    journal::operation_name,
-    presence::{MOST_STEPS, Others, Policy, RequestId, Step, Touch, Waiting, parse_script},
+    journal::{gesture_name, operation_name},
+    presence::{MOST_STEPS, Others, Policy, RequestId, Step, Touch, Verify, Waiting, parse_script},
 };
 
 /// The longest delay of a policy. No host waits longer for a touch.
@@ -43,6 +44,11 @@ pub(super) fn policy_of(view: &TouchPolicy) -> Result<Policy, RigError> {
     let script = parse_script(&view.script).map_err(RigError::invalid)?;
     Ok(Policy {
         touch,
+        verify: match view.verify {
+            VerifyRule::Pass => Verify::Pass,
+            VerifyRule::Fail => Verify::Fail,
+            VerifyRule::Ask => Verify::Ask,
+        },
         sites: view.sites.clone(),
         others: match view.others {
             OtherSites::Deny => Others::Deny,
@@ -68,6 +74,11 @@ pub(super) fn view_of(policy: &Policy) -> TouchPolicy {
     TouchPolicy {
         touch,
         delay_ms,
+        verify: match policy.verify {
+            Verify::Pass => VerifyRule::Pass,
+            Verify::Fail => VerifyRule::Fail,
+            Verify::Ask => VerifyRule::Ask,
+        },
         sites: policy.sites.clone(),
         others: match policy.others {
             Others::Deny => OtherSites::Deny,
@@ -85,6 +96,7 @@ fn view_of_waiting(waiting: &Waiting) -> TouchView {
         id: waiting.id.0,
         key: waiting.key.clone(),
         operation: operation_name(prompt.operation).to_owned(),
+        gesture: gesture_name(prompt.gesture).to_owned(),
         rp: prompt.rp_id.clone(),
         rp_id_hash: hash.map(|hash| base16ct::lower::encode_string(&hash.0)),
         account: prompt.account.clone(),
@@ -161,13 +173,24 @@ impl Rig {
     /// Answers a touch.
     ///
     /// # Errors
-    /// It is no longer needed, or never was.
+    /// It is no longer needed, or never was; or it verifies nobody and is answered as if it did.
     pub fn answer_touch(&self, id: u64, answer: TouchAnswer) -> Result<(), RigError> {
+        let broker = &self.0.broker;
+        if answer == TouchAnswer::NotVerified {
+            let waiting = broker.waiting();
+            let mut asked = waiting.iter().filter(|waiting| waiting.id.0 == id);
+            if asked.any(|waiting| waiting.prompt.gesture != Gesture::Finger) {
+                return Err(RigError::invalid(format!(
+                    "touch {id} verifies nobody: it is approved or denied"
+                )));
+            }
+        }
         let decision = match answer {
             TouchAnswer::Approve => Decision::Approved,
+            TouchAnswer::NotVerified => Decision::Unverified,
             TouchAnswer::Deny => Decision::Denied,
         };
-        match self.0.broker.decide(RequestId(id), decision) {
+        match broker.decide(RequestId(id), decision) {
             true => Ok(()),
             false => Err(RigError::not_found(format!(
                 "no touch {id} is waited for: it was answered or withdrawn, or never asked for"

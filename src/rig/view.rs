@@ -94,6 +94,19 @@ pub enum TouchRule {
     Ask,
 }
 
+/// What a finger is when a request for one is approved, on keys with built-in verification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerifyRule {
+    /// One that the key knows.
+    #[default]
+    Pass,
+    /// One that it does not know.
+    Fail,
+    /// Somebody is asked.
+    Ask,
+}
+
 /// What happens to requests for sites that a policy does not name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -115,13 +128,17 @@ pub struct TouchPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 600_000)]
     pub delay_ms: Option<u64>,
+    /// What a finger is that is approved, where the script does not say.
+    #[serde(default)]
+    pub verify: VerifyRule,
     /// RP ids that this is for; none means any.
     #[serde(default)]
     pub sites: Vec<String>,
     /// What happens to other sites.
     #[serde(default)]
     pub others: OtherSites,
-    /// Answers to the next requests: `approve, deny, wait 3 s then approve, ignore`.
+    /// Answers to the next requests: `approve, deny, wait 3 s then approve, ignore`. Behind
+    /// approve may stand `verified=true` or `verified=false`: what a finger is.
     #[serde(default)]
     pub script: String,
 }
@@ -133,8 +150,10 @@ pub struct TouchView {
     pub id: u64,
     /// The key's bus id.
     pub key: String,
-    /// `register`, `register-excluded`, `authenticate`, `select` or `reset`.
+    /// `register`, `register-excluded`, `authenticate`, `select`, `reset`, `verify` or `enroll`.
     pub operation: String,
+    /// What somebody does to answer: `touch`, `long-touch` (10 s) or `finger`.
+    pub gesture: String,
     /// For which site; U2F does not tell.
     pub rp: Option<String>,
     /// SHA-256 of the site's id.
@@ -149,8 +168,10 @@ pub struct TouchView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TouchAnswer {
-    /// Somebody is there and agrees.
+    /// Somebody is there and agrees; where a finger is asked for, one that the key knows.
     Approve,
+    /// A finger that the key does not know.
+    NotVerified,
     /// No.
     Deny,
 }

@@ -11,6 +11,8 @@ mod doctor;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]
+mod finger;
+#[cfg(unix)]
 mod home;
 mod idle;
 #[cfg(unix)]

@@ -12,7 +12,7 @@ use std::{
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
 
 use super::{
-    checker, loader,
+    checker, fingers, loader,
     model::Fate,
     process::{Home, Roamkey},
     session::{Line, Session, Tracked},
@@ -69,8 +69,10 @@ pub(super) struct Campaign {
 impl Campaign {
     pub(super) fn new(seed: TestSeed) -> Self {
         let key = |index| Tracked::new(index, seed.rng("load", index));
+        let home = Home::new();
+        Roamkey::make_keys(&home, KEYS, fingers::PROFILE);
         Self {
-            home: Home::new(),
+            home,
             keys: (0..KEYS).map(key).collect(),
             rng: seed.rng("kills", 0),
             figures: Figures::default(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    loader,
+    fingers, loader,
     model::{ALL_RETRIES, Account, Fate, Model, Request},
     session::{Session, Way},
 };
@@ -41,6 +41,7 @@ pub(super) fn check(session: &mut Session<'_>) {
         let token = session.token(permission::CM, None).expect("a PIN");
         let listed = list(session, &token);
         check_list(session, pending.as_ref(), listed);
+        fingers::check(session, pending.as_ref());
     }
     let ids: Vec<_> = session.key.model.known.keys().cloned().collect();
     for id in ids {
@@ -201,7 +202,7 @@ fn check_blobs(session: &mut Session<'_>, pending: Option<&Request>) {
 /// after the next kill, too.
 fn spares_pin(session: &mut Session<'_>, pending: Option<&Request>) -> bool {
     let model = &session.key.model;
-    if model.pin.is_none() || pending.is_some_and(Request::concerns_passkeys) {
+    if model.pin.is_none() || pending.is_some_and(Request::is_told_by_lists) {
         return false;
     }
     model.retries == 0 || model.retries < ALL_RETRIES && session.key.pick(3) != 0

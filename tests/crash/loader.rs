@@ -141,7 +141,7 @@ fn guess(session: &mut Session<'_>) {
 }
 
 fn use_freely(session: &mut Session<'_>) {
-    match session.key.pick(24) {
+    match session.key.pick(26) {
         0..=4 => make_passkey(session),
         5 | 6 => {
             let site = SITES[session.key.pick(SITES.len())];
@@ -171,6 +171,9 @@ fn use_freely(session: &mut Session<'_>) {
         19 | 20 => session.write_blobs(),
         21 => session.read_blobs(),
         22 => session.replug(),
+        23 => session.enroll(),
+        24 if session.key.pick(2) == 0 => session.remove_finger(),
+        24 => session.enroll(),
         _ if session.key.pick(6) == 0 => session.reset(),
         _ => session.check_retries(),
     }

@@ -10,6 +10,7 @@ mod blobs;
 mod campaign;
 mod checker;
 mod creation;
+mod fingers;
 mod loader;
 mod model;
 mod process;

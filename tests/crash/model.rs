@@ -50,6 +50,9 @@ pub(super) enum Request {
     RightPin,
     WrongPin,
     Blobs(Vec<u8>),
+    /// The last sample of this finger.
+    Enroll(Vec<u8>),
+    RemoveFinger(Vec<u8>),
     Reset,
 }
 
@@ -66,15 +69,21 @@ impl Request {
             Self::RightPin => "right PIN",
             Self::WrongPin => "wrong PIN",
             Self::Blobs(_) => "large blobs written",
+            Self::Enroll(_) => "finger enrolled",
+            Self::RemoveFinger(_) => "finger removed",
             Self::Reset => "reset",
         }
     }
 
-    /// Whether only a list of the credentials tells what became of it.
-    pub(super) fn concerns_passkeys(&self) -> bool {
+    /// Whether only a list, which needs the PIN, tells what became of it.
+    pub(super) fn is_told_by_lists(&self) -> bool {
         matches!(
             self,
-            Self::Register(..) | Self::Delete(_) | Self::Rename(..)
+            Self::Register(..)
+                | Self::Delete(_)
+                | Self::Rename(..)
+                | Self::Enroll(_)
+                | Self::RemoveFinger(_)
         )
     }
 }
@@ -104,6 +113,8 @@ pub(super) struct Model {
     /// Wrong PINs in a row since power came.
     pub(super) mismatches: u64,
     pub(super) blobs: Vec<u8>,
+    /// The enrolled fingers, the oldest first.
+    pub(super) fingers: Vec<Vec<u8>>,
     /// What was sent and not answered.
     pub(super) pending: Option<Request>,
     sequence: u64,
@@ -121,6 +132,7 @@ impl Model {
             retries: ALL_RETRIES,
             mismatches: 0,
             blobs: INITIAL.to_vec(),
+            fingers: Vec::new(),
             pending: None,
             sequence: 0,
         }
@@ -285,5 +297,6 @@ impl Model {
         self.retries = ALL_RETRIES;
         self.mismatches = 0;
         self.blobs = INITIAL.to_vec();
+        self.fingers = Vec::new();
     }
 }

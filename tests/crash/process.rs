@@ -88,11 +88,26 @@ pub(super) struct Roamkey {
 impl Roamkey {
     /// Starts it, and does not wait for anything.
     pub(super) fn spawn(home: &Home, keys: usize) -> Self {
+        Self::spawn_with(home, keys, &[])
+    }
+
+    /// Makes the keys of a new vault after a profile, and ends.
+    pub(super) fn make_keys(home: &Home, keys: usize, profile: &str) {
+        let file = home.path().join("profile.toml");
+        fs::write(&file, profile).expect("a file");
+        let file = file.to_str().expect("a path of ours");
+        let process = Self::spawn_with(home, keys, &["--profile", file]);
+        process.ready();
+        process.kill();
+    }
+
+    fn spawn_with(home: &Home, keys: usize, more: &[&str]) -> Self {
         let stderr = home.stderr();
         let mut child = Command::new(env!("CARGO_BIN_EXE_roamkey"))
             .args(["run", "--listen", "127.0.0.1:0", "--format", "json"])
             .args(["--touch", "auto", "--any-site"])
             .args(["--keys", &keys.to_string()])
+            .args(more)
             .arg("--vault")
             .arg(home.vault())
             .env_remove("RUST_LOG")

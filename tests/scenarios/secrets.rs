@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 
 use ciborium::Value;
+use roamkey::presence::Touch;
 use roamkey_ctap::{Command, Record, Trace};
 use serde::Serialize;
 
 use crate::support::{
     bench::{Bench, PIN, RP},
+    bio::{sensor, subcommand as bio},
     cbor,
     ctap2::{GetAssertion, LARGE_BLOBS, MakeCredential, sha256, status},
     large_blobs::set,
@@ -176,6 +178,15 @@ fn large_blobs(bench: &mut Bench, secrets: &mut Vec<Vec<u8>>) {
     secrets.push(blobs);
 }
 
+/// A finger gives a token, and another is enrolled; touches are given unasked.
+fn fingers(bench: &mut Bench, secrets: &mut Vec<Vec<u8>>) {
+    let token = bench.finger_token_unasked(permission::BE | permission::CM);
+    secrets.push(token.secret.clone());
+    let begun = bench.bio(bio::BEGIN, None, Some(&token));
+    begun.expect("a sample");
+    assert_eq!(bench.fingers(&token).map(|all| all.len()), Ok(1));
+}
+
 /// The credential is listed, renamed and deleted, and the key configured and erased.
 fn management(bench: &mut Bench, secrets: &mut Vec<Vec<u8>>, id: &[u8]) {
     let channel = bench.channel;
@@ -205,7 +216,11 @@ fn u2f(bench: &mut Bench) {
 }
 
 fn traces_show_no_secret(place: Place, protocol: Protocol) {
-    let mut bench = Bench::bare(place, protocol, Options::default());
+    let options = Options {
+        touch: Touch::Auto,
+        ..sensor()
+    };
+    let mut bench = Bench::bare(place, protocol, options);
     bench.rig.world().trace(0, true);
     bench.info();
     bench.platform().init();
@@ -213,6 +228,7 @@ fn traces_show_no_secret(place: Place, protocol: Protocol) {
     pins(&mut bench, &mut secrets);
     let id = credential(&mut bench, &mut secrets);
     large_blobs(&mut bench, &mut secrets);
+    fingers(&mut bench, &mut secrets);
     management(&mut bench, &mut secrets, &id);
     u2f(&mut bench);
     let traces = bench.rig.world().take_traces(0);

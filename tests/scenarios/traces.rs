@@ -5,9 +5,10 @@ use roamkey_ctap::{Command, Decision, Detail, DetailValue, Touched, Trace};
 
 use crate::support::{
     bench::{Bench, RP},
+    bio::sensor_bench,
     ctap2::{GET_INFO, GetAssertion, MakeCredential, RESET, SELECTION, status},
     ctaphid::{BROADCAST, Channel, command},
-    pin::Protocol,
+    pin::{Protocol, permission},
     rig::{Options, Place, virtual_scenarios},
     u2f::{apdu, register_apdu, word},
 };
@@ -16,6 +17,7 @@ virtual_scenarios!(
     key_that_nobody_asked_tells_nothing,
     command_is_told_from_request_to_answer,
     refused_command_is_told_with_its_status,
+    finger_that_verifies_nobody_is_told,
     command_that_makes_no_sense_is_told_without_members,
     commands_of_ctaphid_are_told,
     command_whose_client_starts_over_ends_unanswered,
@@ -177,6 +179,31 @@ fn refused_command_is_told_with_its_status(place: Place) {
         "CTAP2_ERR_USER_ACTION_TIMEOUT",
     ];
     assert_eq!(names, expected);
+}
+
+fn finger_that_verifies_nobody_is_told(place: Place) {
+    let mut bench = sensor_bench(place, Protocol::Two);
+    bench.rig.world().trace(0, true);
+    let wrong = [Decision::Unverified];
+    let token = bench.try_finger_token(permission::BE, None, &wrong);
+    assert_eq!(token.map(drop), Err(status::UV_INVALID));
+    let token = bench.finger_token(permission::BE, None);
+    let first = bench.sample(&token, None, Decision::Unverified);
+    assert!(first.is_ok(), "a sample that is not good is one");
+    let traces = ended(&bench);
+    let commands = traces.iter().map(end);
+    let asked = commands.filter(|(.., touch)| *touch != Touched::NotAsked);
+    let expected = [
+        (Command::ClientPin, 0x3f, true, Touched::NotVerified),
+        (Command::ClientPin, 0x00, true, Touched::Approved),
+        (Command::BioEnrollment, 0x00, true, Touched::NotVerified),
+    ];
+    assert_eq!(asked.collect::<Vec<_>>(), expected);
+    let Some(Trace::Finished { details, .. }) = traces.last() else {
+        panic!("it ended");
+    };
+    let quality = text("CTAP2_ENROLL_FEEDBACK_FP_POOR_QUALITY");
+    assert_eq!(detail(details, "lastEnrollSampleStatus"), quality);
 }
 
 fn command_that_makes_no_sense_is_told_without_members(place: Place) {

@@ -21,6 +21,7 @@ pub(crate) mod status {
     pub(crate) const INVALID_CBOR: u8 = 0x12;
     pub(crate) const MISSING_PARAMETER: u8 = 0x14;
     pub(crate) const LIMIT_EXCEEDED: u8 = 0x15;
+    pub(crate) const FP_DATABASE_FULL: u8 = 0x17;
     pub(crate) const LARGE_BLOB_STORAGE_FULL: u8 = 0x18;
     pub(crate) const CREDENTIAL_EXCLUDED: u8 = 0x19;
     pub(crate) const UNSUPPORTED_ALGORITHM: u8 = 0x26;
@@ -40,8 +41,10 @@ pub(crate) mod status {
     pub(crate) const PUAT_REQUIRED: u8 = 0x36;
     pub(crate) const PIN_POLICY_VIOLATION: u8 = 0x37;
     pub(crate) const REQUEST_TOO_LARGE: u8 = 0x39;
+    pub(crate) const UV_BLOCKED: u8 = 0x3c;
     pub(crate) const INTEGRITY_FAILURE: u8 = 0x3d;
     pub(crate) const INVALID_SUBCOMMAND: u8 = 0x3e;
+    pub(crate) const UV_INVALID: u8 = 0x3f;
     pub(crate) const UNAUTHORIZED_PERMISSION: u8 = 0x40;
     pub(crate) const OTHER: u8 = 0x7f;
 }
@@ -53,10 +56,12 @@ pub(crate) const GET_INFO: u8 = 0x04;
 pub(crate) const CLIENT_PIN: u8 = 0x06;
 pub(crate) const RESET: u8 = 0x07;
 pub(crate) const GET_NEXT_ASSERTION: u8 = 0x08;
+pub(crate) const BIO_ENROLLMENT: u8 = 0x09;
 pub(crate) const CREDENTIAL_MANAGEMENT: u8 = 0x0a;
 pub(crate) const SELECTION: u8 = 0x0b;
 pub(crate) const LARGE_BLOBS: u8 = 0x0c;
 pub(crate) const CONFIG: u8 = 0x0d;
+pub(crate) const BIO_ENROLLMENT_PREVIEW: u8 = 0x40;
 pub(crate) const CREDENTIAL_MANAGEMENT_PREVIEW: u8 = 0x41;
 
 /// What a response holds; the error is its status.
@@ -315,11 +320,19 @@ impl Platform {
         channel: Channel,
         request: &MakeCredential,
     ) -> Outcome<Registered> {
+        self.finish_make_where(channel, request, true)
+    }
+
+    /// The same where a touch shows, or none.
+    pub(crate) fn finish_make_where(
+        &mut self,
+        channel: Channel,
+        request: &MakeCredential,
+        touch_shows: bool,
+    ) -> Outcome<Registered> {
         let (value, keepalives) = self.finish(channel)?;
-        assert!(
-            keepalives.iter().any(|keepalive| keepalive.status == 2),
-            "a touch shows"
-        );
+        let shows = keepalives.iter().any(|keepalive| keepalive.status == 2);
+        assert_eq!(shows, touch_shows, "a touch shows");
         let raw = cbor::bytes(cbor::member(&value, 2));
         let auth_data = AuthData::parse(&raw);
         assert_eq!(auth_data.rp_id_hash, sha256(request.rp_id.as_bytes()));

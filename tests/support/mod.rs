@@ -2,6 +2,7 @@
 
 pub(crate) mod auth_data;
 pub(crate) mod bench;
+pub(crate) mod bio;
 pub(crate) mod bus;
 pub(crate) mod carrier;
 pub(crate) mod cbor;

@@ -353,7 +353,7 @@ impl Platform {
     }
 }
 
-fn opened(shared: &Shared, value: &Value) -> Token {
+pub(crate) fn opened(shared: &Shared, value: &Value) -> Token {
     assert_eq!(value.as_map().map(Vec::len), Some(1));
     let secret = shared.open(cbor::member(value, 2));
     assert_eq!(secret.len(), 32, "a token is as long as a key");

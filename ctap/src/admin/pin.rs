@@ -7,7 +7,7 @@ use std::fmt;
 use crate::{
     pin::{MAX_PIN_LEN, PinHash, StoredPin},
     profile::Profile,
-    state::{ChangeSet, Config, KeyState, Place, Record},
+    state::{ChangeSet, Config, KeyState, Place, Record, UvState},
 };
 
 /// What may be known of a key's PIN.
@@ -143,10 +143,14 @@ impl KeyState {
         self.pin.as_ref().is_some_and(|stored| stored.hash == hash)
     }
 
-    /// Gives the attempts back, after the right PIN.
+    /// Gives the attempts back, after the right PIN: those of built-in verification, too
+    /// (CTAP 2.1 §6.5.3).
     pub fn restore_pin_attempts(&self) -> ChangeSet {
         let mut set = ChangeSet::default();
         set.delete(Place::PinRetries);
+        if self.uv != UvState::default() {
+            set.delete(Place::Uv);
+        }
         set
     }
 

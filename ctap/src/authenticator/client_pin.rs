@@ -1,12 +1,14 @@
 //! authenticatorClientPIN (CTAP 2.1 §6.5.5).
 //!
 //! A PIN attempt is lost before it is looked at and given back after: decrement, commit, compare,
-//! restore, commit, answer. Power may go at any point without giving an attempt away.
+//! restore, commit, answer. Power may go at any point without giving an attempt away. A token by a
+//! finger ends here, too; the finger itself is `built_in_uv`'s.
 
 use super::{Authenticator, Next, Step};
 use crate::{
     admin::PinRefusal,
     credential::RpIdHash,
+    event::{Gesture, Operation, Prompt},
     pin::{PADDED_PIN_LEN, Permissions, PinProtocol, Point, SharedSecret, StoredPin, Token},
     state::ChangeSet,
     status::Status,
@@ -47,12 +49,20 @@ pub(super) struct Issue {
     protocol: PinProtocol,
     shared: SharedSecret,
     grant: Grant,
+    /// userIsPresent: it is got with a finger, which is a touch as well.
+    user_present: bool,
+}
+
+/// What a person is verified with for a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Pin,
+    BuiltInUv,
 }
 
 impl Authenticator {
     pub(super) fn client_pin(&mut self, request: Request) -> Result<Step, Status> {
-        let agrees = request.subcommand == Subcommand::GetKeyAgreement;
-        if !self.profile.client_pin && !agrees {
+        if !self.offers_subcommand(request.subcommand) {
             return Err(Status::InvalidSubcommand);
         }
         match request.subcommand {
@@ -65,6 +75,11 @@ impl Authenticator {
             Subcommand::SetPin => self.set_pin(request),
             Subcommand::ChangePin => self.change_pin(request),
             Subcommand::GetPinToken => self.pin_token(request),
+            Subcommand::GetPinUvAuthTokenUsingUvWithPermissions => self.token_by_uv(&request),
+            Subcommand::GetUvRetries => {
+                let response = Response::UvRetries(self.state.uv_retries());
+                Ok(Step::success(Some(response.emit())))
+            }
             Subcommand::GetPinUvAuthTokenUsingPinWithPermissions => {
                 self.token_with_permissions(request)
             }
@@ -72,8 +87,26 @@ impl Authenticator {
         }
     }
 
+    fn offers_subcommand(&self, subcommand: Subcommand) -> bool {
+        let profile = &self.profile;
+        match subcommand {
+            Subcommand::GetKeyAgreement => true,
+            Subcommand::GetPinUvAuthTokenUsingUvWithPermissions | Subcommand::GetUvRetries => {
+                profile.built_in_uv && profile.pin_uv_auth_token
+            }
+            Subcommand::GetPinUvAuthTokenUsingPinWithPermissions => {
+                profile.client_pin && profile.pin_uv_auth_token
+            }
+            Subcommand::GetPinRetries
+            | Subcommand::SetPin
+            | Subcommand::ChangePin
+            | Subcommand::GetPinToken => profile.client_pin,
+            Subcommand::Other => false,
+        }
+    }
+
     fn pin_retries(&self) -> Result<Step, Status> {
-        if !self.is_protected() {
+        if !self.state.pin_is_set() {
             return Err(Status::PinNotSet);
         }
         let response = Response::Retries {
@@ -109,7 +142,7 @@ impl Authenticator {
         let new_pin_enc = request.new_pin_enc.ok_or(Status::MissingParameter)?;
         let param = request.pin_uv_auth_param.ok_or(Status::MissingParameter)?;
         let (_, shared) = self.decapsulate(request.protocol, request.key_agreement.as_ref())?;
-        if self.is_protected() || !shared.verify(&[&new_pin_enc], &param) {
+        if self.state.pin_is_set() || !shared.verify(&[&new_pin_enc], &param) {
             return Err(Status::PinAuthInvalid);
         }
         let pin = self.new_pin(&shared, &new_pin_enc)?;
@@ -154,9 +187,36 @@ impl Authenticator {
 
     /// §6.5.5.7.2.
     fn token_with_permissions(&mut self, request: Request) -> Result<Step, Status> {
-        if !self.profile.pin_uv_auth_token {
-            return Err(Status::InvalidSubcommand);
+        let grant = self.grant(&request, Method::Pin)?;
+        self.token_attempt(request, Purpose::Token(grant))
+    }
+
+    /// §6.5.5.7.3.
+    fn token_by_uv(&mut self, request: &Request) -> Result<Step, Status> {
+        let grant = self.grant(request, Method::BuiltInUv)?;
+        let (protocol, shared) =
+            self.decapsulate(request.protocol, request.key_agreement.as_ref())?;
+        if !self.built_in_uv_enabled() {
+            return Err(Status::NotAllowed);
         }
+        let prompt = Prompt {
+            operation: Operation::Verify,
+            rp_id: request.rp_id.clone(),
+            rp_id_hash: grant.rp,
+            account: None,
+            gesture: Gesture::Finger,
+        };
+        let issue = Issue {
+            protocol,
+            shared,
+            grant,
+            user_present: true,
+        };
+        self.perform_built_in_uv(prompt, Next::IssueToken(Box::new(issue)))
+    }
+
+    /// What a platform asks of a token with permissions.
+    fn grant(&self, request: &Request, method: Method) -> Result<Grant, Status> {
         let wanted = request.permissions.ok_or(Status::MissingParameter)?;
         if wanted == 0 {
             return Err(Status::InvalidParameter);
@@ -164,28 +224,31 @@ impl Authenticator {
         let permissions = u8::try_from(wanted)
             .ok()
             .map(Permissions)
-            .filter(|wanted| self.permissions_offered().contains(*wanted))
+            .filter(|wanted| self.permissions_offered(method).contains(*wanted))
             .ok_or(Status::UnauthorizedPermission)?;
         let for_one_rp = Permissions::MC.with(Permissions::GA);
         if permissions.overlaps(for_one_rp) && request.rp_id.is_none() {
             return Err(Status::MissingParameter);
         }
-        let grant = Grant {
+        Ok(Grant {
             permissions,
             rp: request.rp_id.as_deref().map(RpIdHash::of),
-        };
-        self.token_attempt(request, Purpose::Token(grant))
+        })
     }
 
-    fn permissions_offered(&self) -> Permissions {
+    fn permissions_offered(&self, method: Method) -> Permissions {
         let profile = &self.profile;
+        let by_uv = method == Method::BuiltInUv;
         [
             (
-                !profile.no_mc_ga_permissions_with_client_pin,
+                by_uv || !profile.no_mc_ga_permissions_with_client_pin,
                 Permissions::MC.with(Permissions::GA),
             ),
             (profile.cred_mgmt, Permissions::CM),
+            // By a finger as option uvBioEnroll says, which every key with bioEnroll has here.
+            (profile.bio_enroll, Permissions::BE),
             (profile.large_blobs, Permissions::LBW),
+            // By a finger as option uvAcfg says, likewise.
             (profile.authnr_cfg, Permissions::ACFG),
         ]
         .into_iter()
@@ -254,6 +317,7 @@ impl Authenticator {
                     protocol: attempt.protocol,
                     shared: attempt.shared,
                     grant,
+                    user_present: false,
                 }))
             }
         };
@@ -262,7 +326,14 @@ impl Authenticator {
 
     pub(super) fn issue_token(&mut self, now: Instant, issue: &Issue) -> Step {
         let Grant { permissions, rp } = issue.grant;
-        let token = Token::issue(now, &mut self.rng, issue.protocol, permissions, rp);
+        let token = Token::issue(
+            now,
+            &mut self.rng,
+            issue.protocol,
+            permissions,
+            rp,
+            issue.user_present,
+        );
         let sealed = issue
             .shared
             .encrypt(&mut self.rng, token.secret().as_bytes());

@@ -1,6 +1,9 @@
 //! authenticatorGetAssertion and authenticatorGetNextAssertion (CTAP 2.1 §6.2.2, §6.3).
 
-use super::{Authenticator, Checked, CounterOf, Next, Stateful, Step, extension::Wanted};
+use super::{
+    Authenticator, Checked, CounterOf, Next, Stateful, Step, extension::Wanted,
+    verification::Verified,
+};
 use crate::{
     credential::{CredProtect, CredRandom, CredentialId, Derived, RpIdHash},
     crypto::PrivateKey,
@@ -70,23 +73,23 @@ impl Authenticator {
         if request.pin_uv_auth.param.is_some() {
             self.pin_protocol(request.pin_uv_auth.protocol)?;
         }
-        // Step 5: rk is an option of makeCredential alone; there is no built-in verification.
+        // Step 5: rk is an option of makeCredential alone.
         if request.options.rk.is_some() {
             return Err(Status::UnsupportedOption);
         }
-        if request.options.uv == Some(true) && request.pin_uv_auth.param.is_none() {
-            return Err(Status::InvalidOption);
-        }
+        self.check_uv_option(request.options.uv, &request.pin_uv_auth)?;
         let up = request.options.up != Some(false);
         let auth = &request.pin_uv_auth;
         let hash = &request.client_data_hash;
-        let uv = self.check_user_verified(now, auth, Permissions::GA, &rp, hash)?;
-        // §7.2: alwaysUv is about people; a silent check has none.
-        if self.always_uv() && up && !uv {
+        let options = (request.options.uv == Some(true), up);
+        let verified = self.check_user_verified(now, auth, options, Permissions::GA, &rp, hash)?;
+        if self.always_uv() && up && verified == Verified::No {
             return Err(self.token_needed());
         }
+        let uv = verified != Verified::No;
         let found = self.locate(&request, uv)?;
-        if found.is_empty() {
+        // A finger comes first (step 6): without it nothing is told of what is here.
+        if found.is_empty() && verified != Verified::BuiltIn {
             return Err(Status::NoCredentials);
         }
         self.wants_large_blob_key(request.extensions.large_blob_key)?;
@@ -96,10 +99,15 @@ impl Authenticator {
         };
         let prompt = prompt(Operation::Authenticate, account);
         let checked = Box::new(Checked { request, uv });
-        if !up {
-            return self.assert(now, checked);
+        match verified {
+            // Step 8: the finger is a touch as well.
+            Verified::BuiltIn => self.perform_built_in_uv(prompt, Next::GetAssertion(checked)),
+            Verified::ByToken if self.user_is_present(now) => self.assert(now, checked),
+            Verified::ByToken | Verified::No if !up => self.assert(now, checked),
+            Verified::ByToken | Verified::No => {
+                Ok(Step::AskPresence(prompt, Next::GetAssertion(checked)))
+            }
         }
-        Ok(Step::AskPresence(prompt, Next::GetAssertion(checked)))
     }
 
     /// Signs with the first credential that applies now: what was found before a person was asked

@@ -1,6 +1,8 @@
 //! authenticatorMakeCredential (CTAP 2.1 §6.1.2).
 
-use super::{Authenticator, Checked, CounterOf, Next, Step, get_assertion::Found};
+use super::{
+    Authenticator, Checked, CounterOf, Next, Step, get_assertion::Found, verification::Verified,
+};
 use crate::{
     credential::{
         Algorithm, CredProtect, CredRandom, Credential, CredentialId, MAX_USER_ID_LEN, Origin,
@@ -39,17 +41,17 @@ impl Authenticator {
             self.pin_protocol(request.pin_uv_auth.protocol)?;
         }
         self.choose_algorithm(&request)?;
-        // Step 5: a token outweighs uv; there is no built-in verification, and a credential is
-        // never made without a touch.
-        let builtin_uv = request.options.uv == Some(true) && request.pin_uv_auth.param.is_none();
+        // Step 5: a token outweighs uv, and a credential is never made without a touch.
         let rk = request.options.rk == Some(true);
-        if builtin_uv || request.options.up == Some(false) {
+        self.check_uv_option(request.options.uv, &request.pin_uv_auth)?;
+        if request.options.up == Some(false) {
             return Err(Status::InvalidOption);
         }
         if rk && !self.profile.rk() {
             return Err(Status::UnsupportedOption);
         }
-        let uv = self.check_registration_allowed(now, &request, rk)?;
+        let verified = self.check_registration_allowed(now, &request, rk)?;
+        let uv = verified != Verified::No;
         // Step 9: no enterprise attestation.
         if request.enterprise_attestation.is_some() {
             return Err(Status::InvalidParameter);
@@ -71,30 +73,36 @@ impl Authenticator {
             (Operation::Register, Next::MakeCredential)
         };
         let prompt = prompt(&request, operation);
-        let checked = Box::new(Checked { request, uv });
-        Ok(Step::AskPresence(prompt, next(checked)))
+        let next = next(Box::new(Checked { request, uv }));
+        match verified {
+            // Step 13: the finger is a touch as well.
+            Verified::BuiltIn => self.perform_built_in_uv(prompt, next),
+            Verified::ByToken if self.user_is_present(now) => self.resume(now, next),
+            Verified::ByToken | Verified::No => Ok(Step::AskPresence(prompt, next)),
+        }
     }
 
-    /// Steps 6 to 11: whether a person was verified, and whether one has to be.
+    /// Steps 6 to 11: how a person is verified, and whether one has to be.
     fn check_registration_allowed(
         &mut self,
         now: Instant,
         request: &Request,
         rk: bool,
-    ) -> Result<bool, Status> {
-        let uv = self.check_user_verified(
+    ) -> Result<Verified, Status> {
+        let verified = self.check_user_verified(
             now,
             &request.pin_uv_auth,
+            (request.options.uv == Some(true), true),
             Permissions::MC,
             &RpIdHash::of(&request.rp.id),
             &request.client_data_hash,
         )?;
         let uv_not_required = self.profile.make_cred_uv_not_rqd && !rk;
         let required = self.always_uv() || self.is_protected() && !uv_not_required;
-        if required && !uv {
+        if required && verified == Verified::No {
             return Err(self.token_needed());
         }
-        Ok(uv)
+        Ok(verified)
     }
 
     /// The platform's first choice that this key offers (step 3).

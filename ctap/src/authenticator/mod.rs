@@ -4,6 +4,8 @@
 //! a change set to become durable, and what comes next is data in [`Next`]. Deliberately absent:
 //! byte offsets and CBOR keys (`wire`, `u2f`), packets and keepalives (`hid`).
 
+mod bio_enrollment;
+mod built_in_uv;
 mod client_pin;
 mod commits;
 mod config;
@@ -61,6 +63,7 @@ enum Stateful {
     Assertions(get_assertion::Enumeration),
     Management(credential_management::Remaining),
     LargeBlobs(large_blobs::Pending),
+    Enrollment(bio_enrollment::Enrollment),
 }
 
 /// What a command does next, once what it waits for has come.
@@ -73,11 +76,32 @@ enum Next {
     GetNextAssertion,
     ComparePin(Box<client_pin::Attempt>),
     IssueToken(Box<client_pin::Issue>),
+    LookAtFinger(Box<built_in_uv::Verification>),
+    CompareFinger(Box<built_in_uv::Verification>),
+    TakeSample(Box<bio_enrollment::Sample>),
     Reset,
     U2f(Box<u2f_wire::Authenticate>),
 }
 
 impl Next {
+    /// How long a person has for it.
+    fn patience_ms(&self) -> u64 {
+        if let Self::TakeSample(sample) = self {
+            sample.patience_ms
+        } else {
+            PRESENCE_TIMEOUT_MS
+        }
+    }
+
+    /// Takes down whether the finger that was asked for is the right one, or a good one.
+    fn note_finger(&mut self, right: bool) {
+        if let Self::LookAtFinger(verification) = self {
+            verification.known = right;
+        } else if let Self::TakeSample(sample) = self {
+            sample.good = right;
+        }
+    }
+
     /// The response when what was waited for failed.
     fn failure(&self) -> Vec<u8> {
         match self {
@@ -90,6 +114,9 @@ impl Next {
             | Self::GetNextAssertion
             | Self::ComparePin(_)
             | Self::IssueToken(_)
+            | Self::LookAtFinger(_)
+            | Self::CompareFinger(_)
+            | Self::TakeSample(_)
             | Self::Reset => wire::response(Err(Status::Other)),
         }
     }
@@ -116,6 +143,7 @@ impl Step {
 enum Waiting {
     Presence {
         id: PresenceId,
+        gesture: Gesture,
         deadline: Instant,
         next: Next,
     },
@@ -263,6 +291,7 @@ impl Authenticator {
             Request::ClientPin(request) => self.client_pin(*request),
             Request::Reset => self.reset(now),
             Request::GetNextAssertion => self.get_next_assertion(now),
+            Request::BioEnrollment(request) => self.bio_enrollment(now, *request),
             Request::CredentialManagement(request) => self.credential_management(now, request),
             Request::LargeBlobs(request) => self.large_blobs(now, request),
             Request::Config(request) => self.config(now, request),
@@ -285,6 +314,7 @@ impl Authenticator {
         match command {
             // hmac-secret needs key agreement of a key that has no PIN, too.
             0x06 => profile.client_pin || !profile.pin_protocols.is_empty(),
+            0x09 | 0x40 => profile.bio_enroll,
             0x0a | 0x41 => profile.cred_mgmt,
             // authenticatorSelection came with CTAP 2.1 (§6.9).
             0x0b => profile.versions.contains(&Version::Fido21),
@@ -301,6 +331,11 @@ impl Authenticator {
             Stateful::Assertions(_) => matches!(request, Request::GetNextAssertion),
             Stateful::Management(_) => matches!(request, Request::CredentialManagement(_)),
             Stateful::LargeBlobs(_) => matches!(request, Request::LargeBlobs(_)),
+            // §6.7 names none that ends it. A platform may look, and get another token, meanwhile.
+            Stateful::Enrollment(_) => matches!(
+                request,
+                Request::BioEnrollment(_) | Request::GetInfo | Request::ClientPin(_)
+            ),
         };
         let client = self.client;
         self.stateful
@@ -310,7 +345,9 @@ impl Authenticator {
     fn info(&self) -> Vec<u8> {
         let response = wire::get_info::Response {
             profile: &self.profile,
-            pin_is_set: self.is_protected(),
+            pin_is_set: self.state.pin_is_set(),
+            uv_enabled: self.built_in_uv_enabled(),
+            uv_count_since_last_pin_entry: self.state.uv.since_pin_entry,
             always_uv: self.always_uv(),
             min_pin_length: self.min_pin_length(),
             force_pin_change: self.state.config.force_pin_change,
@@ -336,6 +373,9 @@ impl Authenticator {
             Next::GetNextAssertion => self.get_next_assertion(now),
             Next::ComparePin(attempt) => self.compare_pin(*attempt),
             Next::IssueToken(issue) => Ok(self.issue_token(now, &issue)),
+            Next::LookAtFinger(verification) => Ok(self.spend_uv_attempt(verification)),
+            Next::CompareFinger(verification) => self.compare_finger(verification),
+            Next::TakeSample(sample) => self.take_sample(&sample),
             Next::Reset => Ok(self.erase()),
             Next::U2f(request) => Ok(self.authenticate(*request)),
         }
@@ -348,9 +388,12 @@ impl Authenticator {
             Err(status) => self.response = Some(wire::response(Err(status))),
             Ok(Step::AskPresence(prompt, next)) => {
                 self.touch = Touched::Unanswered;
-                let id = self.ask_presence(prompt);
-                let deadline = now.after_ms(PRESENCE_TIMEOUT_MS);
-                self.waiting = Some(Waiting::Presence { id, deadline, next });
+                self.waiting = Some(Waiting::Presence {
+                    gesture: prompt.gesture,
+                    id: self.ask_presence(prompt),
+                    deadline: now.after_ms(next.patience_ms()),
+                    next,
+                });
             }
             Ok(Step::Commit(set, next)) => {
                 let id = self.submit(&set);
@@ -365,9 +408,13 @@ impl Authenticator {
     pub(crate) fn handle_decision(&mut self, now: Instant, id: PresenceId, decision: Decision) {
         match self.waiting.take() {
             Some(Waiting::Presence {
-                id: asked, next, ..
+                id: asked,
+                gesture,
+                mut next,
+                ..
             }) if asked == id => {
-                self.touch = decision.into();
+                self.touch = Touched::of(decision, gesture);
+                next.note_finger(decision == Decision::Approved);
                 self.waiting = Some(Waiting::Decided { decision, next });
                 self.follow_decision(now);
             }
@@ -391,68 +438,15 @@ impl Authenticator {
                         Ok(Step::Respond(next.failure()))
                     }
                     Decision::Approved | Decision::Unverified => self.resume(now, next),
-                    Decision::Denied => Err(Status::OperationDenied),
+                    Decision::Denied => {
+                        self.end_enrollment();
+                        Err(Status::OperationDenied)
+                    }
                 };
                 self.go_on(now, step);
             }
             waiting => self.waiting = waiting,
         }
-    }
-
-    /// CANCEL ends a wait for a person or for work; once changes are on their way there is no way back.
-    pub(crate) fn handle_cancel(&mut self) {
-        if let Some(Waiting::Presence { id, .. }) = &self.waiting {
-            self.withdraw(*id, Withdrawn::Cancelled);
-            self.waiting = None;
-            self.response = Some(wire::response(Err(Status::KeepaliveCancel)));
-        } else if self
-            .waiting
-            .take_if(|waiting| waiting.is_silent())
-            .is_some()
-            || self.deferred.take().is_some()
-        {
-            self.response = Some(wire::response(Err(Status::KeepaliveCancel)));
-        }
-    }
-
-    /// The client is gone: no prompt, no answer; what is on its way to the vault still applies.
-    pub(crate) fn handle_abort(&mut self) {
-        self.deferred = None;
-        self.response = None;
-        match &mut self.waiting {
-            Some(Waiting::Presence { id, .. }) => {
-                let id = *id;
-                self.waiting = None;
-                self.withdraw(id, Withdrawn::HostGone);
-            }
-            Some(Waiting::Decided { .. } | Waiting::Work { .. }) => self.waiting = None,
-            Some(Waiting::Commit { next, .. }) => *next = None,
-            None => {}
-        }
-    }
-
-    /// Ends waits that have lasted too long.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if let Some(Waiting::Presence { id, deadline, .. }) = &self.waiting
-            && now >= *deadline
-        {
-            self.withdraw(*id, Withdrawn::TimedOut);
-            self.waiting = None;
-            self.response = Some(wire::response(Err(Status::UserActionTimeout)));
-        }
-        if self.latch.poll_timeout().is_some_and(|due| now >= due) {
-            self.withdraw_latch(Withdrawn::HostGone);
-        }
-    }
-
-    /// When [`Self::handle_timeout`] has something to do.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let presence = match &self.waiting {
-            Some(Waiting::Presence { deadline, .. }) => Some(*deadline),
-            Some(Waiting::Decided { .. } | Waiting::Commit { .. } | Waiting::Work { .. })
-            | None => None,
-        };
-        presence.into_iter().chain(self.latch.poll_timeout()).min()
     }
 
     /// Whether the running command waits for a person.

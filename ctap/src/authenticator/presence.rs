@@ -1,10 +1,12 @@
-//! Asking for a person: prompts, their withdrawal, and the latch of U2F's polling.
+//! Asking for a person: prompts, their end and withdrawal, and the latch of U2F's polling.
 
-use super::Authenticator;
+use super::{Authenticator, Next, Waiting};
 use crate::{
     event::{Decision, Event, PresenceId, Prompt, Withdrawn},
+    status::Status,
     time::Instant,
     trace::Touched,
+    wire,
 };
 
 /// How long an approval waits for the client's next poll.
@@ -147,5 +149,66 @@ impl Authenticator {
         if let Some(id) = self.latch.clear() {
             self.withdraw(id, reason);
         }
+    }
+
+    /// CANCEL ends a wait for a person; once changes are on their way there is no way back.
+    pub(crate) fn handle_cancel(&mut self) {
+        if let Some(Waiting::Presence { id, .. }) = &self.waiting {
+            self.withdraw(*id, Withdrawn::Cancelled);
+            self.waiting = None;
+            self.response = Some(wire::response(Err(Status::KeepaliveCancel)));
+        } else if self
+            .waiting
+            .take_if(|waiting| waiting.is_silent())
+            .is_some()
+            || self.deferred.take().is_some()
+        {
+            self.response = Some(wire::response(Err(Status::KeepaliveCancel)));
+        }
+    }
+
+    /// The client is gone: no prompt, no answer; what is on its way to the vault still applies.
+    pub(crate) fn handle_abort(&mut self) {
+        self.deferred = None;
+        self.response = None;
+        match &mut self.waiting {
+            Some(Waiting::Presence { id, .. }) => {
+                let id = *id;
+                self.waiting = None;
+                self.withdraw(id, Withdrawn::HostGone);
+            }
+            Some(Waiting::Decided { .. } | Waiting::Work { .. }) => self.waiting = None,
+            Some(Waiting::Commit { next, .. }) => *next = None,
+            None => {}
+        }
+    }
+
+    /// Ends waits that have lasted too long.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(Waiting::Presence { id, deadline, .. }) = &self.waiting
+            && now >= *deadline
+        {
+            self.withdraw(*id, Withdrawn::TimedOut);
+            self.response = Some(match self.waiting.take() {
+                Some(Waiting::Presence {
+                    next: Next::TakeSample(sample),
+                    ..
+                }) => self.miss_sample(&sample),
+                _ => wire::response(Err(Status::UserActionTimeout)),
+            });
+        }
+        if self.latch.poll_timeout().is_some_and(|due| now >= due) {
+            self.withdraw_latch(Withdrawn::HostGone);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let presence = match &self.waiting {
+            Some(Waiting::Presence { deadline, .. }) => Some(*deadline),
+            Some(Waiting::Decided { .. } | Waiting::Commit { .. } | Waiting::Work { .. })
+            | None => None,
+        };
+        presence.into_iter().chain(self.latch.poll_timeout()).min()
     }
 }

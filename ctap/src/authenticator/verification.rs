@@ -1,5 +1,5 @@
-//! Whether a caller has proved that a person was verified: pinUvAuthParam, alwaysUv and
-//! makeCredUvNotRqd (CTAP 2.1 §6.1.2, §6.2.2, §7.2).
+//! Whether a caller has proved that a person was verified: pinUvAuthParam, option uv, alwaysUv
+//! and makeCredUvNotRqd (CTAP 2.1 §6.1.2, §6.2.2, §7.2).
 
 use super::Authenticator;
 use crate::{
@@ -10,10 +10,21 @@ use crate::{
     wire::PinUvAuth,
 };
 
+/// How the person behind a makeCredential or getAssertion is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verified {
+    /// Not at all.
+    No,
+    /// By the token that came along.
+    ByToken,
+    /// By a finger, which is to be asked for.
+    BuiltIn,
+}
+
 impl Authenticator {
-    /// "Protected by some form of user verification": a PIN, as there is nothing built in.
+    /// "Protected by some form of user verification": a PIN is set, or a finger enrolled.
     pub(super) fn is_protected(&self) -> bool {
-        self.state.pin_is_set()
+        self.state.pin_is_set() || self.built_in_uv_enabled()
     }
 
     pub(super) fn always_uv(&self) -> bool {
@@ -46,15 +57,28 @@ impl Authenticator {
 
     /// What a caller without a token is told where one is needed.
     pub(super) fn token_needed(&self) -> Status {
-        if self.profile.client_pin && !self.profile.no_mc_ga_permissions_with_client_pin {
+        let profile = &self.profile;
+        let by_pin = profile.client_pin && !profile.no_mc_ga_permissions_with_client_pin;
+        let by_finger = profile.pin_uv_auth_token && self.built_in_uv_enabled();
+        if by_pin || by_finger {
             Status::PuatRequired
         } else {
             Status::OperationDenied
         }
     }
 
-    /// Whether the caller of makeCredential or getAssertion has a token for it: false without a
-    /// pinUvAuthParam, an error with a wrong one.
+    /// Step 5: option uv wants a finger, unless a token outweighs it.
+    pub(super) fn check_uv_option(&self, uv: Option<bool>, auth: &PinUvAuth) -> Result<(), Status> {
+        let wanted = uv == Some(true) && auth.param.is_none();
+        if wanted && !self.built_in_uv_enabled() {
+            return Err(Status::InvalidOption);
+        }
+        Ok(())
+    }
+
+    /// How the person of a makeCredential or getAssertion is verified; an error where the token is
+    /// wrong. `uv` is the option, `up` that a person is wanted at all: alwaysUv is about people,
+    /// and a silent check has none (§7.2).
     ///
     /// Deviation: CTAP 2.1 §6.1.2 step 11 looks at the parameter only where a PIN is set. Without
     /// one no token is right, and a platform that sends one anyway learns that it was not used.
@@ -62,12 +86,18 @@ impl Authenticator {
         &mut self,
         now: Instant,
         auth: &PinUvAuth,
+        (uv, up): (bool, bool),
         permission: Permissions,
         rp: &RpIdHash,
         client_data_hash: &[u8; 32],
-    ) -> Result<bool, Status> {
+    ) -> Result<Verified, Status> {
         let Some(param) = &auth.param else {
-            return Ok(false);
+            let wanted = uv || up && self.always_uv();
+            return Ok(if wanted && self.built_in_uv_enabled() {
+                Verified::BuiltIn
+            } else {
+                Verified::No
+            });
         };
         let protocol = self.pin_protocol(auth.protocol)?;
         let token = self.pin.token(now).ok_or(Status::PinAuthInvalid)?;
@@ -79,7 +109,13 @@ impl Authenticator {
             return Err(Status::PinAuthInvalid);
         }
         token.bind(rp);
-        Ok(true)
+        Ok(Verified::ByToken)
+    }
+
+    /// getUserPresentFlagValue: the finger that the token in use was got with saves a touch.
+    pub(super) fn user_is_present(&mut self, now: Instant) -> bool {
+        let token = self.pin.token(now);
+        token.is_some_and(|token| token.user_present(now))
     }
 
     /// Checks the token of a management command, but for the RP that it may be bound to.

@@ -195,6 +195,7 @@ const CTAP2: &[Command] = &[
     Command::GetInfo,
     Command::ClientPin,
     Command::Reset,
+    Command::BioEnrollment,
     Command::CredentialManagement,
     Command::Selection,
     Command::LargeBlobs,
@@ -207,6 +208,7 @@ const CBOR: &[Command] = &[
     Command::GetNextAssertion,
     Command::GetInfo,
     Command::ClientPin,
+    Command::BioEnrollment,
     Command::CredentialManagement,
     Command::LargeBlobs,
 ];
@@ -237,11 +239,13 @@ const COUNTED: &[Command] = &[
 const ASSERTIONS: &[Command] = &[Command::GetAssertion, Command::GetNextAssertion];
 const REGISTRATION: &[Command] = &[Command::MakeCredential];
 const CERTIFIED: &[Command] = &[Command::MakeCredential, Command::U2fRegister];
-/// Those that wait for a touch; U2F is told to ask again.
+/// Those that wait for a touch, at least with some subcommands; U2F is told to ask again.
 const TOUCHED: &[Command] = &[
     Command::MakeCredential,
     Command::GetAssertion,
+    Command::ClientPin,
     Command::Reset,
+    Command::BioEnrollment,
     Command::Selection,
 ];
 

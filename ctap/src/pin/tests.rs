@@ -72,7 +72,7 @@ fn point_off_the_curve_is_refused() {
 
 fn token(now: Instant) -> Token {
     let permissions = Permissions::MC.with(Permissions::GA);
-    Token::issue(now, &mut rng(), PinProtocol::Two, permissions, None)
+    Token::issue(now, &mut rng(), PinProtocol::Two, permissions, None, false)
 }
 
 /// A right pinUvAuthParam for `message`.
@@ -112,6 +112,20 @@ fn token_is_bound_to_its_first_rp_and_spent_once() {
     assert!(token.permits(Permissions::MC) && !token.permits(Permissions::CM));
     token.spend();
     assert!(!token.permits(Permissions::MC) && !token.user_verified());
+}
+
+#[test]
+fn finger_of_a_token_is_a_touch_once_and_for_a_while() {
+    let by_finger = |now| {
+        let permissions = Permissions::MC;
+        Token::issue(now, &mut rng(), PinProtocol::Two, permissions, None, true)
+    };
+    let mut token = by_finger(at(1_000));
+    assert!(token.user_present(at(30_999)));
+    assert!(!token.user_present(at(31_000)));
+    token.spend();
+    assert!(!token.user_present(at(1_000)));
+    assert!(!self::token(at(0)).user_present(at(0)), "a PIN is no touch");
 }
 
 #[test]

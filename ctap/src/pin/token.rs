@@ -15,6 +15,9 @@ pub const TOKEN_INITIAL_USAGE_MS: u64 = 30_000;
 /// A token ends this long after it was issued (max usage time period).
 pub const TOKEN_MAX_USAGE_MS: u64 = 600_000;
 
+/// The finger that a token was issued for is presence for this long (user present time limit).
+pub(crate) const USER_PRESENT_MS: u64 = 30_000;
+
 /// What a token may be used for (§6.5.5.7): a set of bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Permissions(pub(crate) u8);
@@ -23,6 +26,7 @@ impl Permissions {
     pub(crate) const MC: Self = Self(0x01);
     pub(crate) const GA: Self = Self(0x02);
     pub(crate) const CM: Self = Self(0x04);
+    pub(crate) const BE: Self = Self(0x08);
     pub(crate) const LBW: Self = Self(0x10);
     pub(crate) const ACFG: Self = Self(0x20);
 
@@ -51,6 +55,7 @@ pub(crate) struct Token {
     permissions: Permissions,
     rp: Option<RpIdHash>,
     user_verified: bool,
+    user_present: bool,
     issued_at: Instant,
     used: bool,
 }
@@ -63,6 +68,7 @@ impl Token {
         protocol: PinProtocol,
         permissions: Permissions,
         rp: Option<RpIdHash>,
+        user_present: bool,
     ) -> Self {
         Self {
             protocol,
@@ -70,6 +76,7 @@ impl Token {
             permissions,
             rp,
             user_verified: true,
+            user_present,
             issued_at: now,
             used: false,
         }
@@ -125,8 +132,15 @@ impl Token {
         self.user_verified
     }
 
-    /// After a touch was used: clearUserVerifiedFlag and clearPinUvAuthTokenPermissionsExceptLbw.
+    /// getUserPresentFlagValue: whether the token's own finger saves another touch.
+    pub(crate) fn user_present(&self, now: Instant) -> bool {
+        self.user_present && now < self.issued_at.after_ms(USER_PRESENT_MS)
+    }
+
+    /// After a touch was used: clearUserPresentFlag, clearUserVerifiedFlag and
+    /// clearPinUvAuthTokenPermissionsExceptLbw.
     pub(crate) fn spend(&mut self) {
+        self.user_present = false;
         self.user_verified = false;
         self.permissions = self.permissions.and(Permissions::LBW);
     }

@@ -93,6 +93,7 @@ fn rp_id(command: Command, request: &Value) -> Option<String> {
         Command::GetNextAssertion
         | Command::GetInfo
         | Command::Reset
+        | Command::BioEnrollment
         | Command::CredentialManagement
         | Command::Selection
         | Command::LargeBlobs

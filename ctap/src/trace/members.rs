@@ -154,6 +154,51 @@ const CLIENT_PIN_RESPONSE: &[Member] = &[
     int(0x02, "pinUvAuthToken", Show::Length),
     int(0x03, "pinRetries", Show::Number),
     int(0x04, "powerCycleState", Show::Flag),
+    int(0x05, "uvRetries", Show::Number),
+];
+const BIO_ENROLLMENT: &[Member] = &[
+    int(0x01, "modality", Show::Number),
+    int(
+        0x02,
+        "subCommand",
+        Show::Named(&[
+            (0x01, "enrollBegin"),
+            (0x02, "enrollCaptureNextSample"),
+            (0x03, "cancelCurrentEnrollment"),
+            (0x04, "enumerateEnrollments"),
+            (0x05, "setFriendlyName"),
+            (0x06, "removeEnrollment"),
+            (0x07, "getFingerprintSensorInfo"),
+        ]),
+    ),
+    map(
+        0x03,
+        &[
+            int(0x01, "templateId", Show::Hex),
+            int(0x02, "templateFriendlyName", Show::Text),
+            int(0x03, "timeoutMilliseconds", Show::Number),
+        ],
+    ),
+    int(0x04, "pinUvAuthProtocol", Show::Number),
+    int(0x05, "pinUvAuthParam", Show::Length),
+    int(0x06, "getModality", Show::Flag),
+];
+const BIO_ENROLLMENT_RESPONSE: &[Member] = &[
+    int(0x01, "modality", Show::Number),
+    int(0x02, "fingerprintKind", Show::Number),
+    int(0x03, "maxCaptureSamplesRequiredForEnroll", Show::Number),
+    int(0x04, "templateId", Show::Hex),
+    int(
+        0x05,
+        "lastEnrollSampleStatus",
+        Show::Named(&[
+            (0x00, "CTAP2_ENROLL_FEEDBACK_FP_GOOD"),
+            (0x07, "CTAP2_ENROLL_FEEDBACK_FP_POOR_QUALITY"),
+            (0x0d, "CTAP2_ENROLL_FEEDBACK_NO_USER_ACTIVITY"),
+        ]),
+    ),
+    int(0x06, "remainingSamples", Show::Number),
+    int(0x08, "maxTemplateFriendlyName", Show::Number),
 ];
 const CREDENTIAL_MANAGEMENT: &[Member] = &[
     int(
@@ -237,6 +282,7 @@ pub(super) const fn of(command: Command) -> (&'static [Member], &'static [Member
         // What a key is its profile says; every client asks for it, again and again.
         Command::GetInfo => (&[], &[]),
         Command::ClientPin => (CLIENT_PIN, CLIENT_PIN_RESPONSE),
+        Command::BioEnrollment => (BIO_ENROLLMENT, BIO_ENROLLMENT_RESPONSE),
         Command::CredentialManagement => (CREDENTIAL_MANAGEMENT, CREDENTIAL_MANAGEMENT_RESPONSE),
         Command::LargeBlobs => (LARGE_BLOBS, LARGE_BLOBS_RESPONSE),
         Command::Config => (CONFIG, &[]),

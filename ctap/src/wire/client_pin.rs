@@ -13,6 +13,8 @@ pub(crate) enum Subcommand {
     SetPin,
     ChangePin,
     GetPinToken,
+    GetPinUvAuthTokenUsingUvWithPermissions,
+    GetUvRetries,
     GetPinUvAuthTokenUsingPinWithPermissions,
     /// One that this key does not offer, or that does not exist.
     Other,
@@ -26,6 +28,8 @@ impl Subcommand {
             0x03 => Self::SetPin,
             0x04 => Self::ChangePin,
             0x05 => Self::GetPinToken,
+            0x06 => Self::GetPinUvAuthTokenUsingUvWithPermissions,
+            0x07 => Self::GetUvRetries,
             0x09 => Self::GetPinUvAuthTokenUsingPinWithPermissions,
             _ => Self::Other,
         }
@@ -81,6 +85,8 @@ pub(super) fn key_agreement(value: Value) -> Result<Point, Status> {
 pub(crate) enum Response {
     /// 0x03 pinRetries and 0x04 powerCycleState.
     Retries { left: u8, power_cycle_state: bool },
+    /// 0x05 uvRetries.
+    UvRetries(u8),
     /// 0x01 keyAgreement.
     KeyAgreement(Point),
     /// 0x02 pinUvAuthToken, encrypted.
@@ -97,6 +103,7 @@ impl Response {
                 (0x03, Value::from(left)),
                 (0x04, Value::from(power_cycle_state)),
             ]),
+            Self::UvRetries(left) => cbor::int_map([(0x05, Value::from(left))]),
             Self::KeyAgreement(point) => cbor::int_map([(
                 0x01,
                 cbor::int_map([

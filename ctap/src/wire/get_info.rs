@@ -8,12 +8,20 @@ use crate::{
     profile::{Extension, Profile, Version},
 };
 
+/// preferredPlatformUvAttempts: how often a platform asks for a finger before it asks for the PIN.
+const PREFERRED_PLATFORM_UV_ATTEMPTS: u8 = 3;
+/// uvModality (FIDO Registry of Predefined Values §3.1): a fingerprint, compared inside.
+const USER_VERIFY_FINGERPRINT_INTERNAL: u32 = 0x0000_0002;
+
 /// What the platform gets: computed from what the key is and holds, so that nothing is promised
 /// that does not work.
 pub(crate) struct Response<'a> {
     pub(crate) profile: &'a Profile,
     /// Whether a PIN is set.
     pub(crate) pin_is_set: bool,
+    /// Whether built-in verification is set up.
+    pub(crate) uv_enabled: bool,
+    pub(crate) uv_count_since_last_pin_entry: u32,
     pub(crate) always_uv: bool,
     pub(crate) min_pin_length: u8,
     pub(crate) force_pin_change: bool,
@@ -79,9 +87,17 @@ impl Response<'_> {
             .filter(|(_, present, _)| *present)
             .map(|(key, _, value)| (Value::from(key), value))
             .collect();
+        if profile.built_in_uv {
+            members.push((Value::from(0x11), PREFERRED_PLATFORM_UV_ATTEMPTS.into()));
+            members.push((Value::from(0x12), USER_VERIFY_FINGERPRINT_INTERNAL.into()));
+        }
         if profile.rk() {
             let remaining = Value::from(self.remaining_discoverable_credentials);
             members.push((Value::from(0x14), remaining));
+        }
+        if profile.built_in_uv && profile.client_pin {
+            let count = Value::from(self.uv_count_since_last_pin_entry);
+            members.push((Value::from(0x17), count));
         }
         cbor::emit(&Value::Map(members))
     }
@@ -99,6 +115,13 @@ impl Response<'_> {
         if profile.client_pin {
             options.push(("clientPin", self.pin_is_set));
         }
+        if profile.built_in_uv {
+            options.push(("uv", self.uv_enabled));
+        }
+        if profile.bio_enroll {
+            options.push(("bioEnroll", self.uv_enabled));
+            options.push(("userVerificationMgmtPreview", self.uv_enabled));
+        }
         if profile.always_uv.is_some() {
             options.push(("alwaysUv", self.always_uv));
         }
@@ -108,6 +131,8 @@ impl Response<'_> {
         }
         let switched_on = [
             ("authnrCfg", profile.authnr_cfg),
+            ("uvBioEnroll", profile.bio_enroll),
+            ("uvAcfg", profile.authnr_cfg && profile.built_in_uv),
             ("credMgmt", profile.cred_mgmt),
             ("largeBlobs", profile.large_blobs),
             ("credentialMgmtPreview", profile.cred_mgmt),

@@ -4,6 +4,7 @@
 //! Integer keys stand beside their member. Deliberately absent: state and policy.
 
 mod auth_data;
+pub(crate) mod bio_enrollment;
 mod cbor;
 pub(crate) mod client_pin;
 pub(crate) mod config;
@@ -43,6 +44,8 @@ pub(crate) enum Request {
     Reset,
     /// 0x08 authenticatorGetNextAssertion.
     GetNextAssertion,
+    /// 0x09 authenticatorBioEnrollment, or 0x40, its preview.
+    BioEnrollment(Box<bio_enrollment::Request>),
     /// 0x0A authenticatorCredentialManagement, or 0x41, its preview.
     CredentialManagement(credential_management::Request),
     /// 0x0B authenticatorSelection.
@@ -71,6 +74,8 @@ impl Request {
                 .map(|request| Self::ClientPin(Box::new(request))),
             0x07 => bare(Self::Reset),
             0x08 => bare(Self::GetNextAssertion),
+            0x09 | 0x40 => bio_enrollment::Request::parse(parameters)
+                .map(|request| Self::BioEnrollment(Box::new(request))),
             0x0a | 0x41 => {
                 credential_management::Request::parse(parameters).map(Self::CredentialManagement)
             }

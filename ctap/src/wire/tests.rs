@@ -200,6 +200,8 @@ fn responses_are_canonical() {
     let info = get_info::Response {
         profile: &profile,
         pin_is_set: true,
+        uv_enabled: false,
+        uv_count_since_last_pin_entry: 0,
         always_uv: false,
         min_pin_length: 4,
         force_pin_change: false,
@@ -226,6 +228,65 @@ fn responses_are_canonical() {
         };
         assert_eq!(strict::check(&response.emit()), Ok(()));
     }
+}
+
+#[test]
+fn each_member_of_bio_enrollment_has_its_type() {
+    let params = |key, value: &Value| {
+        let params = Value::Map(vec![(Value::from(key), value.clone())]);
+        Value::Map(vec![(Value::from(3), params)])
+    };
+    let plain = |key, value: &Value| Value::Map(vec![(Value::from(key), value.clone())]);
+    let (text, null) = (Value::from("text"), Value::Null);
+    for command in [0x09, 0x40] {
+        let unexpected = |value| {
+            let status = parsed(command, &value).err();
+            assert_eq!(status, Some(Status::CborUnexpectedType), "{value:?}");
+        };
+        (1..=6).for_each(|key| unexpected(plain(key, &text)));
+        for wrong in [&null, &Value::from(-1)] {
+            (1..=3).for_each(|key| unexpected(params(key, wrong)));
+        }
+        assert!(parsed(command, &Value::Map(Vec::new())).is_ok());
+        // Unknown members are left alone.
+        assert!(parsed(command, &plain(9, &text)).is_ok());
+        assert!(parsed(command, &params(9, &text)).is_ok());
+    }
+}
+
+#[test]
+fn bio_enrollment_authenticates_what_came() {
+    let id = Value::Bytes(vec![7; 2]);
+    let whole = cbor!({ 1 => 1, 2 => 5, 3 => { 1 => id, 2 => "x" } }).unwrap();
+    let Ok(Request::BioEnrollment(request)) = parsed(0x09, &whole) else {
+        panic!("it is whole");
+    };
+    assert_eq!(request.message, b"\x01\x05\xa2\x01\x42\x07\x07\x02\x61x");
+    let bare = cbor!({ 1 => 1, 2 => 4 }).unwrap();
+    let Ok(Request::BioEnrollment(request)) = parsed(0x09, &bare) else {
+        panic!("it is whole");
+    };
+    assert_eq!(request.message, b"\x01\x04");
+}
+
+#[test]
+fn info_of_a_sensor_is_canonical() {
+    let profile = Profile {
+        built_in_uv: true,
+        bio_enroll: true,
+        ..Profile::default()
+    };
+    let info = get_info::Response {
+        profile: &profile,
+        pin_is_set: false,
+        uv_enabled: true,
+        uv_count_since_last_pin_entry: 300,
+        always_uv: false,
+        min_pin_length: 4,
+        force_pin_change: false,
+        remaining_discoverable_credentials: 5,
+    };
+    assert_eq!(strict::check(&info.emit()), Ok(()));
 }
 
 #[test]

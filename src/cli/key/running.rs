@@ -10,7 +10,7 @@ use crate::{
         output::shown,
         table::facts,
     },
-    rig::{OtherSites, TouchPolicy, TouchRule},
+    rig::{OtherSites, TouchPolicy, TouchRule, VerifyRule},
 };
 
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,9 @@ pub(super) struct Touch {
     /// Give it after so long.
     #[arg(long, value_name = "N")]
     delay_ms: Option<u64>,
+    /// What a finger is that is approved: pass (one that the key knows), fail, or ask.
+    #[arg(long, value_name = "RULE", value_parser = word::<VerifyRule>)]
+    verify: Option<VerifyRule>,
     /// This is for requests of this site alone, such as example.com; may be repeated.
     #[arg(long, value_name = "ID")]
     site: Vec<String>,
@@ -41,7 +44,8 @@ pub(super) struct Touch {
     /// What happens to requests of other sites: deny or ask.
     #[arg(long, value_name = "RULE", value_parser = word::<OtherSites>)]
     others: Option<OtherSites>,
-    /// Answers to the next requests, such as "approve, deny, wait 3 s then approve, ignore".
+    /// Answers to the next requests, such as "approve, deny, wait 3 s then approve, ignore,
+    /// approve verified=false".
     #[arg(long, value_name = "STEPS")]
     script: Option<String>,
 }
@@ -69,6 +73,7 @@ pub(super) fn touch(args: Touch) -> Result<(), Failure> {
             Some(_) => args.delay_ms,
             None => before.delay_ms,
         },
+        verify: args.verify.unwrap_or(before.verify),
         sites,
         others: args.others.unwrap_or(before.others),
         script: args.script.unwrap_or_else(|| before.script.clone()),
@@ -90,7 +95,12 @@ fn text_of(policy: &TouchPolicy) -> String {
             format!("delay: given after {} ms", policy.delay_ms.unwrap_or(0))
         }
     };
-    let mut told = vec![("touch", rule)];
+    let verify = match policy.verify {
+        VerifyRule::Pass => "pass: one that the key knows",
+        VerifyRule::Fail => "fail: one that the key does not know",
+        VerifyRule::Ask => "ask: somebody is asked",
+    };
+    let mut told = vec![("touch", rule), ("finger", verify.to_owned())];
     if policy.sites.is_empty() {
         told.push(("sites", "any".to_owned()));
     } else {

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use roamkey_transport::usbip::ImportFrom;
 
 use super::super::{Format, access::VaultArgs};
-use crate::{profile::Profile, vault::StoredProfile};
+use crate::{presence::Verify, profile::Profile, vault::StoredProfile};
 
 /// Bus ids 1-1 to 1-10000.
 const MOST_KEYS: i64 = 10_000;
@@ -57,6 +57,9 @@ pub(in crate::cli) struct Args {
     /// What to do when a touch is needed [default: ask, when stdin is a terminal].
     #[arg(long, value_enum)]
     pub(super) touch: Option<TouchArg>,
+    /// What a finger is that is approved, on keys with built-in verification.
+    #[arg(long, value_enum, default_value_t = VerifyArg::Pass)]
+    pub(super) verify: VerifyArg,
     /// Refuse touches for any site but this one, such as example.com; may be repeated.
     #[arg(long, value_name = "ID")]
     pub(super) rp: Vec<String>,
@@ -131,6 +134,26 @@ pub(super) enum TouchArg {
     Deny,
     /// Never answer.
     Never,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum VerifyArg {
+    /// One that the key knows.
+    Pass,
+    /// One that it does not know: people are not verified.
+    Fail,
+    /// Ask, as --touch ask does.
+    Ask,
+}
+
+impl From<VerifyArg> for Verify {
+    fn from(arg: VerifyArg) -> Self {
+        match arg {
+            VerifyArg::Pass => Self::Pass,
+            VerifyArg::Fail => Self::Fail,
+            VerifyArg::Ask => Self::Ask,
+        }
+    }
 }
 
 /// The bytes of `--seed`, which are not for logs.

@@ -169,6 +169,7 @@ fn touch(event: &Event) -> Option<(&'static str, String)> {
         state,
         id,
         operation,
+        gesture,
         rp,
         account,
         reason,
@@ -184,7 +185,12 @@ fn touch(event: &Event) -> Option<(&'static str, String)> {
         TouchState::Denied => (RED, "was refused"),
         TouchState::Withdrawn => (GREY, "is no longer needed"),
     };
-    let mut text = format!("touch [{id}] {state}: {}", shown(operation));
+    let gesture = match gesture.as_str() {
+        "finger" => "finger",
+        "long-touch" => "long touch",
+        _ => "touch",
+    };
+    let mut text = format!("{gesture} [{id}] {state}: {}", shown(operation));
     for (word, part) in [(" ", rp), (" as ", account), (", ", reason)] {
         if let Some(part) = part {
             text.push_str(word);
@@ -283,6 +289,13 @@ mod tests {
         });
         let line = lines().of(&entry(&asked)).expect("a line");
         let expected = "main  touch [3] is asked for: authenticate example.com as bob";
+        assert!(line.ends_with(expected), "{line}");
+        let failed = json!({
+            "event": "touch", "state": "not-verified", "id": 4, "operation": "verify",
+            "gesture": "finger", "rp": null, "rp_id_hash": null, "account": null,
+        });
+        let line = lines().of(&entry(&failed)).expect("a line");
+        let expected = "main  finger [4] did not verify: verify";
         assert!(line.ends_with(expected), "{line}");
     }
 }

@@ -1,16 +1,16 @@
-//! What must not go back when an older copy of a key takes its place: signature counters and PIN
-//! retries.
+//! What must not go back when an older copy of a key takes its place: signature counters, and the
+//! tries of its PIN and of its fingers.
 //!
 //! A counter goes on from the higher ceiling. Where nobody knows what was used since the copy was
 //! made, it is raised by more than a person uses; the PIN keeps the lower number of tries.
 
 use std::collections::BTreeMap;
 
-use roamkey_ctap::{CredentialId, MAX_PIN_RETRIES, Record};
+use roamkey_ctap::{CredentialId, MAX_PIN_RETRIES, MAX_UV_RETRIES, Record, UvState};
 
 /// How far a ceiling is raised where nobody knows what was used since.
 pub(crate) const UNKNOWN_USE: u32 = 1 << 16;
-/// Tries that are left of a PIN where what was stored of them cannot be read.
+/// Tries that are left of a PIN, or of a finger, where what was stored of them cannot be read.
 const UNKNOWN_RETRIES: u8 = 1;
 
 /// Whose counter a record is: a passkey's, or (`None`) the key's own, which U2F and all other
@@ -20,8 +20,10 @@ type Owner = Option<CredentialId>;
 /// What a key in use says of its counters and its PIN.
 pub(crate) struct Live {
     ceilings: BTreeMap<Owner, u32>,
-    /// Tries that are left.
+    /// Tries of the PIN that are left.
     pin_retries: u8,
+    /// Tries of a finger that are left.
+    uv_retries: u8,
     /// Whether all of it is what was last written.
     whole: bool,
 }
@@ -29,12 +31,14 @@ pub(crate) struct Live {
 impl Live {
     /// Of the records that can be read; `whole` where those are all, and the last ones.
     pub(crate) fn of<'r>(records: impl IntoIterator<Item = &'r Record>, whole: bool) -> Self {
+        let (pin_retries, uv_retries) = match whole {
+            true => (MAX_PIN_RETRIES, MAX_UV_RETRIES),
+            false => (UNKNOWN_RETRIES, UNKNOWN_RETRIES),
+        };
         let mut live = Self {
             ceilings: BTreeMap::new(),
-            pin_retries: match whole {
-                true => MAX_PIN_RETRIES,
-                false => UNKNOWN_RETRIES,
-            },
+            pin_retries,
+            uv_retries,
             whole,
         };
         for record in records {
@@ -42,6 +46,8 @@ impl Live {
                 live.ceilings.insert(owner, ceiling);
             } else if let Record::PinRetries(left) = record {
                 live.pin_retries = live.pin_retries.min(*left);
+            } else if let Record::Uv(uv) = record {
+                live.uv_retries = live.uv_retries.min(uv.retries);
             }
         }
         live
@@ -71,22 +77,31 @@ pub(crate) fn restored(record: Record, live: Option<&Live>) -> Record {
     counter_of(owner, raised.max(live.unwrap_or(0)))
 }
 
-/// The tries that the copy's PIN has, if they are fewer than the copy says.
+/// The tries that the copy's PIN and its fingers have, where they are fewer than the copy says.
 pub(crate) fn fewer_retries<'r>(
     copy: impl IntoIterator<Item = &'r Record>,
     live: Option<&Live>,
-) -> Option<Record> {
-    let mut has_pin = false;
-    let mut copied = MAX_PIN_RETRIES;
+) -> impl Iterator<Item = Record> {
+    let (mut has_pin, mut has_fingers) = (false, false);
+    let (mut copied, mut copied_uv) = (MAX_PIN_RETRIES, UvState::default());
     for record in copy {
         if let Record::PinRetries(left) = record {
             copied = *left;
+        } else if let Record::Uv(uv) = record {
+            copied_uv = *uv;
         }
         has_pin |= matches!(record, Record::Pin(_));
+        has_fingers |= matches!(record, Record::Fingerprints(_));
     }
     let left = live.map_or(MAX_PIN_RETRIES, |live| live.pin_retries);
-    // Without a PIN there is nothing to guess.
-    (has_pin && left < copied).then_some(Record::PinRetries(left))
+    let uv_left = live.map_or(MAX_UV_RETRIES, |live| live.uv_retries);
+    // Without a PIN there is nothing to guess, and without a finger nothing to show.
+    let pin = (has_pin && left < copied).then_some(Record::PinRetries(left));
+    let uv = (has_fingers && uv_left < copied_uv.retries).then_some(Record::Uv(UvState {
+        retries: uv_left,
+        ..copied_uv
+    }));
+    pin.into_iter().chain(uv)
 }
 
 fn counter(record: &Record) -> Option<(Owner, u32)> {

@@ -108,14 +108,14 @@ impl Transaction<'_> {
         {
             key.records.push(Record::Counter { ceiling: 0 });
         }
-        let retries = live::fewer_retries(&key.records, live);
+        let retries: Vec<_> = live::fewer_retries(&key.records, live).collect();
         self.put(number, &Stored::Identity(key.identity))?;
         for record in key.records {
             self.put(number, &Stored::Record(live::restored(record, live)))?;
         }
-        match retries {
-            Some(retries) => self.put(number, &Stored::Record(retries)),
-            None => Ok(()),
+        for retries in retries {
+            self.put(number, &Stored::Record(retries))?;
         }
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ mod damage;
 use std::{collections::BTreeSet, time::Instant};
 
 use redb::{ReadableDatabase as _, ReadableTable as _};
-use roamkey_ctap::{Change, Place, Record};
+use roamkey_ctap::{Change, Fingerprint, Place, Record, TEMPLATE_ID_LEN, UvState};
 
 use super::*;
 use crate::vault::{
@@ -206,6 +206,40 @@ fn pin_keeps_the_fewer_tries() {
             .unwrap();
         store.rollback("tries").unwrap();
         assert_eq!(retries(&store, key), then);
+    }
+}
+
+#[test]
+fn finger_keeps_the_fewer_tries() {
+    let uv = |retries, since_pin_entry| {
+        Record::Uv(UvState {
+            retries,
+            since_pin_entry,
+        })
+    };
+    for (then, now, expected) in [
+        (None, None, None),
+        (None, Some(uv(2, 3)), Some(uv(2, 0))),
+        (Some(uv(3, 9)), Some(uv(5, 12)), Some(uv(3, 9))),
+        (Some(uv(3, 9)), Some(uv(0, 12)), Some(uv(0, 9))),
+    ] {
+        let (_, mut store, key) = with_snapshot();
+        let finger = Fingerprint {
+            id: [1; TEMPLATE_ID_LEN],
+            name: None,
+        };
+        put(&mut store, key, [Record::Fingerprints(vec![finger])]);
+        put(&mut store, key, then);
+        store.snapshot("tries", 78).unwrap();
+        let all = set(vec![Change::Delete(Place::Uv)]);
+        store.change_key(key, all).unwrap();
+        put(&mut store, key, now);
+        store.rollback("tries").unwrap();
+        let stored = contents(&store, key);
+        let stored = stored
+            .into_iter()
+            .find(|stored| stored.place() == Place::Uv);
+        assert!(stored == expected);
     }
 }
 

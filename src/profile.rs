@@ -1,6 +1,6 @@
 //! What a key is, as a whole: the authenticator's side and the USB side.
 //!
-//! Profiles are TOML: eight are built in, and a rig brings its own. `fixtures/profiles/default.toml`
+//! Profiles are TOML: twelve are built in, and a rig brings its own. `fixtures/profiles/default.toml`
 //! says every member and what it means; what a file leaves out is as it is there.
 //!
 //! Deliberately absent: the rules that a profile keeps, which are `roamkey_ctap`'s, and serial
@@ -25,7 +25,7 @@ use crate::vault::StoredProfile;
 pub const MAX_PROFILE_LEN: usize = 64 * 1024;
 
 /// Names and texts of the built-in profiles.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 12] = [
     ("default", include_str!("../fixtures/profiles/default.toml")),
     (
         "u2f-only",
@@ -49,6 +49,13 @@ const BUILT_IN: [(&str, &str); 8] = [
         "passkey-provider",
         include_str!("../fixtures/profiles/passkey-provider.toml"),
     ),
+    ("full", include_str!("../fixtures/profiles/full.toml")),
+    ("bio", include_str!("../fixtures/profiles/bio.toml")),
+    (
+        "enterprise",
+        include_str!("../fixtures/profiles/enterprise.toml"),
+    ),
+    ("pqc", include_str!("../fixtures/profiles/pqc.toml")),
 ];
 
 /// A kind of key.

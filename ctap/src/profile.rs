@@ -58,19 +58,22 @@ pub enum Extension {
     LargeBlobKey,
     /// §12.4.
     MinPinLength,
+    /// CTAP 2.2 §12.9: whether pinComplexityPolicy is in force.
+    PinComplexityPolicy,
     /// CTAP 2.2 §12.10: a credential that other sites may ask to pay with.
     ThirdPartyPayment,
 }
 
 impl Extension {
     /// Every extension that roamkey serves.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CredBlob,
         Self::CredProtect,
         Self::HmacSecret,
         Self::HmacSecretMc,
         Self::LargeBlobKey,
         Self::MinPinLength,
+        Self::PinComplexityPolicy,
         Self::ThirdPartyPayment,
     ];
 
@@ -83,6 +86,7 @@ impl Extension {
             Self::HmacSecretMc => "hmac-secret-mc",
             Self::LargeBlobKey => "largeBlobKey",
             Self::MinPinLength => "minPinLength",
+            Self::PinComplexityPolicy => "pinComplexityPolicy",
             Self::ThirdPartyPayment => "thirdPartyPayment",
         }
     }
@@ -213,6 +217,21 @@ impl Profile {
             .any(|version| *version != Version::U2fV2)
     }
 
+    /// Whether it serves what came with CTAP 2.1.
+    pub fn ctap2_1(&self) -> bool {
+        self.versions.contains(&Version::Fido21) || self.ctap2_3()
+    }
+
+    /// Whether it serves what came with CTAP 2.2 and 2.3.
+    pub fn ctap2_3(&self) -> bool {
+        self.versions.contains(&Version::Fido23)
+    }
+
+    /// Whether people can be verified: with a PIN, or by the key itself.
+    pub fn verifies(&self) -> bool {
+        self.client_pin || self.built_in_uv
+    }
+
     /// Whether the key serves an extension.
     pub fn offers(&self, extension: Extension) -> bool {
         self.extensions.contains(&extension)
@@ -238,16 +257,8 @@ impl Default for Profile {
     /// What a good key sold today offers.
     fn default() -> Self {
         Self {
-            versions: [Version::U2fV2, Version::Fido20, Version::Fido21].into(),
-            extensions: [
-                Extension::CredBlob,
-                Extension::CredProtect,
-                Extension::HmacSecret,
-                Extension::HmacSecretMc,
-                Extension::LargeBlobKey,
-                Extension::MinPinLength,
-            ]
-            .into(),
+            versions: Version::ALL.into(),
+            extensions: Extension::ALL.into(),
             // Drawn at random for roamkey: 33c78076-c6cc-406c-95a6-44d084208762.
             aaguid: [
                 0x33, 0xc7, 0x80, 0x76, 0xc6, 0xcc, 0x40, 0x6c, 0x95, 0xa6, 0x44, 0xd0, 0x84, 0x20,
@@ -286,12 +297,12 @@ impl Default for Profile {
             bio_enroll: false,
             enrolled_fingerprints: 0,
             max_fingerprints: 0,
-            per_cred_mgmt_ro: false,
+            per_cred_mgmt_ro: true,
             attestation: AttestationType::SelfAttestation,
             enterprise_attestation: None,
             enterprise_rp_ids: Vec::new(),
-            long_touch_for_reset: None,
-            pin_complexity_policy: None,
+            long_touch_for_reset: Some(false),
+            pin_complexity_policy: Some(false),
             max_pin_length: 63,
         }
     }

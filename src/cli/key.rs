@@ -61,7 +61,7 @@ struct Add {
     #[arg(required_unless_present = "ephemeral")]
     name: Option<String>,
     /// What it is: default, u2f-only, fido-2.0, fido-2.1-pin, no-prf, uv-not-required, tiny,
-    /// passkey-provider, or a TOML file.
+    /// passkey-provider, full, bio, enterprise, pqc, or a TOML file.
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     profile: String,
     /// A member of the profile that is to be different, such as options.alwaysUv=true; what is

@@ -43,6 +43,8 @@ enum Command {
     Snapshots(DeskArgs),
     /// Put all keys back as they were when a snapshot was made.
     Rollback(snapshot::RollbackArgs),
+    /// Print the root certificate (PEM) of the test authority behind the keys' attestation.
+    RootCertificate(DeskArgs),
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
@@ -57,7 +59,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Command::Snapshot(args) => snapshot::snapshot(&args),
         Command::Snapshots(desk) => snapshot::list(&desk),
         Command::Rollback(args) => snapshot::rollback(&args),
+        Command::RootCertificate(desk) => root_certificate(&desk),
     }
+}
+
+/// Its document: `root_certificate`, PEM.
+fn root_certificate(args: &DeskArgs) -> Result<(), Failure> {
+    let pem = args.open()?.attestation_root()?.pem;
+    args.say(pem.trim_end(), &json!({"root_certificate": pem}))
 }
 
 /// The ways that a person can choose.

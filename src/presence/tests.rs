@@ -1,4 +1,4 @@
-use roamkey_ctap::{Operation, RpIdHash};
+use roamkey_ctap::{Gesture, Operation, RpIdHash};
 
 use super::*;
 

@@ -4,7 +4,9 @@
 //! the default profile, so that a rig writes down what it is about and nothing else; a member
 //! that no profile has is refused, so that a slip of the pen does not pass for the default.
 
-use roamkey_ctap::Violation;
+use std::collections::BTreeSet;
+
+use roamkey_ctap::{Algorithm, Extension, Violation};
 use roamkey_transport::usb::{Identity, IdentityError, IdentityFields};
 use toml::de::{DeTable, DeValue};
 
@@ -28,9 +30,43 @@ struct Draft {
     /// Option rk, which the state machine knows as a number of credentials.
     rk: Given<bool>,
     max_discoverable_credentials: Given<u32>,
+    extensions: Given<BTreeSet<Extension>>,
+    algorithms: Given<Vec<Algorithm>>,
+    per_cred_mgmt_ro: Given<bool>,
+    long_touch_for_reset: Given<Option<bool>>,
+    pin_complexity_policy: Given<Option<bool>>,
 }
 
 impl Draft {
+    /// What the file leaves out and the default profile has only since CTAP 2.3. It goes with
+    /// FIDO_2_3 alone, and RS256 with rk: a file that was written before them still says the same.
+    fn fill_in(&mut self) {
+        let ctap = &mut self.ctap;
+        let ctap2_3 = ctap.ctap2_3();
+        match self.extensions.0.take() {
+            Some(given) => ctap.extensions = given,
+            None if ctap2_3 => {}
+            None => ctap.extensions.retain(|extension| {
+                ![Extension::PinComplexityPolicy, Extension::ThirdPartyPayment].contains(extension)
+            }),
+        }
+        let rk = ctap.rk();
+        match self.algorithms.0.take() {
+            Some(given) => ctap.algorithms = given,
+            None => ctap
+                .algorithms
+                .retain(|algorithm| rk || *algorithm != Algorithm::Rs256),
+        }
+        let fits = ctap2_3 && ctap.cred_mgmt;
+        ctap.per_cred_mgmt_ro = self.per_cred_mgmt_ro.0.unwrap_or(fits);
+        let policy = |given: Option<Option<bool>>, fits: bool| match given {
+            Some(given) => given,
+            None => (ctap2_3 && fits).then_some(false),
+        };
+        ctap.long_touch_for_reset = policy(self.long_touch_for_reset.0, ctap.authnr_cfg);
+        ctap.pin_complexity_policy = policy(self.pin_complexity_policy.0, ctap.set_min_pin_length);
+    }
+
     /// The profile, if it holds together.
     fn finish(mut self) -> Result<Profile, Violation> {
         let broken = |member, rule| Err(Violation { member, rule });
@@ -48,6 +84,7 @@ impl Draft {
             (_, Some(count)) => self.ctap.max_discoverable_credentials = count,
             (Some(true) | None, None) => {}
         }
+        self.fill_in();
         self.ctap.check()?;
         let usb = match Identity::new(self.usb) {
             Ok(identity) => identity.fields().clone(),
@@ -104,8 +141,8 @@ const fn member(
 #[rustfmt::skip] // one a line, but for the longest name
 pub(super) const MEMBERS: [Member; 43] = [
     member("", "versions", "versions", |d| &mut d.ctap.versions),
-    member("", "extensions", "extensions", |d| &mut d.ctap.extensions),
-    member("", "algorithms", "algorithms", |d| &mut d.ctap.algorithms),
+    member("", "extensions", "extensions", |d| &mut d.extensions),
+    member("", "algorithms", "algorithms", |d| &mut d.algorithms),
     member("", "pinUvAuthProtocols", "pin_protocols", |d| &mut d.ctap.pin_protocols),
     member("", "aaguid", "aaguid", |d| &mut d.ctap.aaguid),
     member("", "firmwareVersion", "firmware_version", |d| &mut d.ctap.firmware_version),
@@ -125,10 +162,10 @@ pub(super) const MEMBERS: [Member; 43] = [
         |d| &mut d.ctap.no_mc_ga_permissions_with_client_pin),
     member("options", "uv", "built_in_uv", |d| &mut d.ctap.built_in_uv),
     member("options", "bioEnroll", "bio_enroll", |d| &mut d.ctap.bio_enroll),
-    member("options", "perCredMgmtRO", "per_cred_mgmt_ro", |d| &mut d.ctap.per_cred_mgmt_ro),
+    member("options", "perCredMgmtRO", "per_cred_mgmt_ro", |d| &mut d.per_cred_mgmt_ro),
     member("options", "ep", "enterprise_attestation", |d| &mut d.ctap.enterprise_attestation),
-    member("policy", "longTouchForReset", "long_touch_for_reset", |d| &mut d.ctap.long_touch_for_reset),
-    member("policy", "pinComplexityPolicy", "pin_complexity_policy", |d| &mut d.ctap.pin_complexity_policy),
+    member("policy", "longTouchForReset", "long_touch_for_reset", |d| &mut d.long_touch_for_reset),
+    member("policy", "pinComplexityPolicy", "pin_complexity_policy", |d| &mut d.pin_complexity_policy),
     member("limits", "maxPINLength", "max_pin_length", |d| &mut d.ctap.max_pin_length),
     member("limits", "maxFingerprints", "max_fingerprints", |d| &mut d.ctap.max_fingerprints),
     member("limits", "enrolledFingerprints", "enrolled_fingerprints", |d| &mut d.ctap.enrolled_fingerprints),

@@ -32,6 +32,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod attestation;
 mod backend;
 mod credentials;
 mod error;
@@ -53,6 +54,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub use attestation::AttestationRoot;
 pub use backend::Backend;
 pub use error::{ErrorKind, RigError};
 pub use expect::{Contact, ContactView, Expectation, Held};
@@ -62,6 +64,8 @@ pub use view::{
     KeyView, LossView, NewKey, NewPasskey, NewPin, OtherSites, PasskeyEdit, PasskeyView, PinView,
     PrivateKeyView, ServerView, TouchAnswer, TouchPolicy, TouchRule, TouchView, VerifyRule,
 };
+
+use roamkey_ctap::AttestationAuthority;
 
 use crate::{
     journal::{Entry, Journal},
@@ -112,6 +116,8 @@ struct Inner {
     broker: Broker,
     vault: Option<(Vault, PathBuf)>,
     origin: Origin,
+    /// Of keys in memory, once one of them needs it.
+    authority: tokio::sync::OnceCell<AttestationAuthority>,
     keys: Mutex<BTreeMap<u32, Arc<Slot>>>,
     /// Keys come and go one at a time.
     changing: tokio::sync::Mutex<()>,
@@ -132,6 +138,7 @@ impl Rig {
             broker: setup.broker,
             vault: setup.vault,
             origin: setup.origin,
+            authority: tokio::sync::OnceCell::new(),
             keys: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
         }));

@@ -22,7 +22,7 @@ const FIRST_BESIDE_A_VAULT: u32 = 10_001;
 /// A bus id has room for no more.
 const LAST: u32 = 60_000;
 /// With a seed everything is reproducible, the certificate's date too: 2025-01-01.
-const SEEDED_DATE: u64 = 1_735_689_600;
+pub(super) const SEEDED_DATE: u64 = 1_735_689_600;
 
 impl Rig {
     /// Opens the keys of the vault, all or those that are named.
@@ -169,11 +169,14 @@ impl Rig {
         &self,
         profile: &Profile,
         parts: Parts,
-        seed: Seed,
-        vault: Box<dyn KeyVault>,
+        mut seed: Seed,
+        mut vault: Box<dyn KeyVault>,
     ) -> Result<Arc<Slot>, RigError> {
         let bus_id = format!("1-{}", parts.number);
         let called = parts.name.as_deref().unwrap_or(&bus_id).to_owned();
+        let certified = self.certify(&mut *vault, &mut seed, profile, &parts.serial);
+        let refused = |why: RigError| RigError::failed(format!("key {called}: {}", why.text));
+        certified.await.map_err(refused)?;
         let mut profile = profile.clone();
         let ctap = &mut profile.ctap;
         ctap.max_msg_size = ctap.max_msg_size.min(self.0.backend.max_msg_size());

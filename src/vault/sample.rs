@@ -143,6 +143,7 @@ pub(crate) fn passkey(number: u32) -> Record {
         large_blob_key: None,
         sequence: u64::from(number),
         discoverable: true,
+        third_party_payment: false,
         backup_eligible: None,
         backup_state: None,
     }))

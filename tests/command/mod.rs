@@ -1,6 +1,7 @@
 //! The `roamkey` command: the real binary, as a person or a script runs it.
 
 mod ask;
+mod attestation;
 // A home of its own is told by the XDG directories, and a person has a pty.
 #[cfg(unix)]
 mod backup;

@@ -77,13 +77,13 @@ const MALFORMED: &[(&str, usize, &str)] = &[
     ("[options]\nrk = false\n\n[limits]\nmaxDiscoverableCredentials = 5\n", 2, "rk: without rk maxDiscoverableCredentials is 0"),
     ("[options]\nrk = true\n\n[limits]\nmaxDiscoverableCredentials = 0\n", 2, "rk: rk needs maxDiscoverableCredentials of 1 at least"),
     ("versions = [\"FIDO_2_1\"]\n[options]\nmakeCredUvNotRqd = true\nalwaysUv = true\n", 3, "makeCredUvNotRqd: alwaysUv and makeCredUvNotRqd are never both true"),
-    ("aaguid = \"33c78076-c6cc-406c-95a6-44d084208762\"\nversions = [\"FIDO_2_0\"]\n[options]\nclientPin = false\n", 4, "pinUvAuthToken: pinUvAuthToken needs clientPin"),
+    ("aaguid = \"33c78076-c6cc-406c-95a6-44d084208762\"\nversions = [\"FIDO_2_0\"]\n[options]\nclientPin = false\n", 4, "pinUvAuthToken: pinUvAuthToken needs clientPin or uv"),
     ("extensions = [\"credBlob\", \"credProtect\", \"hmac-secret\", \"minPinLength\"]\n[options]\nlargeBlobs = false\n[limits]\nmaxSerializedLargeBlobArray = 2048\n", 3, "maxSerializedLargeBlobArray: maxSerializedLargeBlobArray is 1024 at least with largeBlobs and 0 without"),
     // The member is not in the file: the line that does not go with the default.
     ("aaguid = \"33c78076-c6cc-406c-95a6-44d084208762\"\nversions = [\"U2F_V2\"]\n", 2, "clientPin: clientPin is CTAP2's"),
-    ("[flags]\nBE = true\n[options]\nrk = false\n", 4, "credMgmt: credMgmt needs clientPin and rk (§6.8); the file leaves credMgmt out, so it is as in the default profile"),
+    ("[flags]\nBE = true\n[options]\nrk = false\n", 4, "credMgmt: credMgmt needs rk, and clientPin or uv (§6.8); the file leaves credMgmt out, so it is as in the default profile"),
     ("[options]\nlargeBlobs = false\n", 2, "extensions: largeBlobKey needs largeBlobs and rk (§12.3); the file leaves extensions out"),
-    ("[options]\nalwaysUv = true\n", 2, "versions: alwaysUv without built-in verification leaves no U2F_V2 (§7.2.4); the file leaves versions out"),
+    ("[options]\nalwaysUv = true\n", 2, "versions: alwaysUv leaves no U2F_V2, which verifies nobody (§7.2.4); the file leaves versions out"),
 ];
 
 #[test]

@@ -260,7 +260,7 @@ fn always_uv_asks_people_for_a_pin(place: Place, protocol: Protocol) {
     let channel = bench.channel;
     assert_eq!(bench.option("alwaysUv"), Some(true));
     assert_eq!(bench.option("makeCredUvNotRqd"), Some(false));
-    assert_eq!(versions(&mut bench), ["FIDO_2_0", "FIDO_2_1"]);
+    assert_eq!(versions(&mut bench), ["FIDO_2_0", "FIDO_2_1", "FIDO_2_3"]);
     assert_eq!(bench.get(&get).map(drop), Err(status::PUAT_REQUIRED));
     let make = MakeCredential::new(RP, b"bob");
     assert_eq!(bench.make(&make).map(drop), Err(status::PUAT_REQUIRED));
@@ -284,7 +284,10 @@ fn always_uv_asks_people_for_a_pin(place: Place, protocol: Protocol) {
 
     toggle(&mut bench);
     assert_eq!(bench.option("alwaysUv"), Some(false));
-    assert_eq!(versions(&mut bench), ["U2F_V2", "FIDO_2_0", "FIDO_2_1"]);
+    assert_eq!(
+        versions(&mut bench),
+        ["U2F_V2", "FIDO_2_0", "FIDO_2_1", "FIDO_2_3"]
+    );
     bench.get(&get).expect("a touch is enough");
     bench
         .platform()
@@ -329,7 +332,7 @@ fn always_uv_outweighs_make_cred_uv_not_rqd(place: Place, protocol: Protocol) {
 
 fn wrong_configuration_has_its_status(place: Place, protocol: Protocol) {
     let mut bench = Bench::new(place, protocol);
-    for subcommand in [0, config::ENTERPRISE_ATTESTATION, 4, 0x7f, config::VENDOR] {
+    for subcommand in [0, config::ENTERPRISE_ATTESTATION, 5, 0x7f, config::VENDOR] {
         let outcome = bench.configure(subcommand, None);
         assert_eq!(outcome, Err(status::INVALID_PARAMETER), "{subcommand}");
     }
@@ -341,6 +344,7 @@ fn wrong_configuration_has_its_status(place: Place, protocol: Protocol) {
         (2, Value::from(RP)),
         (2, Value::Array(vec![Value::from(1)])),
         (3, Value::from(1)),
+        (4, Value::from(1)),
     ];
     let wrong = wrong.map(|member| configuration(number, Some(&cbor::map([member])), Some(&token)));
     let text = |key: i64| {

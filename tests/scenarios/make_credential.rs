@@ -263,7 +263,7 @@ fn info_tells_what_the_key_does(place: Place) {
     let mut platform = rig.attach();
     let channel = platform.init();
     let info = platform.info(channel).expect("getInfo");
-    let versions = ["U2F_V2", "FIDO_2_0", "FIDO_2_1"].map(Value::from);
+    let versions = ["U2F_V2", "FIDO_2_0", "FIDO_2_1", "FIDO_2_3"].map(Value::from);
     assert_eq!(cbor::member(&info, 1), Some(Value::Array(versions.into())));
     assert_eq!(cbor::bytes(cbor::member(&info, 3)).len(), 16);
     let options = cbor::member(&info, 4).expect("options");
@@ -275,6 +275,7 @@ fn info_tells_what_the_key_does(place: Place) {
         ("credentialMgmtPreview", true),
         ("largeBlobs", true),
         ("makeCredUvNotRqd", false),
+        ("perCredMgmtRO", true),
         ("pinUvAuthToken", true),
         ("plat", false),
         ("rk", true),
@@ -290,6 +291,8 @@ fn info_tells_what_the_key_does(place: Place) {
         "hmac-secret-mc",
         "largeBlobKey",
         "minPinLength",
+        "pinComplexityPolicy",
+        "thirdPartyPayment",
     ];
     let extensions = Value::Array(extensions.map(Value::from).into());
     assert_eq!(cbor::member(&info, 2), Some(extensions));
@@ -301,6 +304,7 @@ fn info_tells_what_the_key_does(place: Place) {
         (0x0f, 32),
         (0x10, 8),
         (0x14, 1_000),
+        (0x1d, 63),
     ];
     for (key, value) in rest {
         assert_eq!(cbor::unsigned(cbor::member(&info, key)), value, "{key:#x}");
@@ -310,7 +314,24 @@ fn info_tells_what_the_key_does(place: Place) {
     assert_eq!(cbor::unsigned(cbor::member(&info, 7)), 64);
     assert_eq!(cbor::unsigned(cbor::member(&info, 8)), 64);
     let usb = Value::Array(vec![Value::from("usb")]);
-    assert_eq!(cbor::member(&info, 9), Some(usb));
+    assert_eq!(cbor::member(&info, 9), Some(usb.clone()));
+    let formats = Value::Array(["packed", "none"].map(Value::from).into());
+    let commands = Value::Array([2, 3, 4].map(Value::from).into());
+    for (key, value) in [
+        (0x16, Some(formats)),
+        (0x18, Some(Value::from(false))),
+        (0x1a, Some(usb)),
+        (0x1b, Some(Value::from(false))),
+        (0x1f, Some(commands)),
+        // No sensor, and no persistent token yet.
+        (0x11, None),
+        (0x12, None),
+        (0x17, None),
+        (0x19, None),
+        (0x1e, None),
+    ] {
+        assert_eq!(cbor::member(&info, key), value, "{key:#x}");
+    }
     let algorithms = [-7, -8, -35, -47, -36, -257].map(|number| {
         cbor::map([
             ("alg", Value::from(number)),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use ciborium::Value;
 use roamkey::presence::Touch;
-use roamkey_ctap::{Command, Record, Trace};
+use roamkey_ctap::{AttestationType, Command, Record, Trace};
 use serde::Serialize;
 
 use crate::support::{
@@ -63,15 +63,26 @@ fn secrets_of(record: &Record) -> Vec<Vec<u8>> {
             bytes(&credential.large_blob_key),
         ],
         Record::Pin(pin) => vec![bytes(&pin.hash)],
+        Record::PersistentToken(token) => vec![bytes(token)],
+        Record::Attestation(attestation)
+        | Record::BatchAttestation(attestation)
+        | Record::EnterpriseAttestation(attestation) => {
+            let value = Value::serialized(attestation).expect("a value");
+            vec![cbor::bytes(cbor::member(&value, "private_key"))]
+        }
         _ => Vec::new(),
     }
 }
 
 fn notices_and_change_sets_show_no_secret(place: Place, protocol: Protocol) {
-    let mut bench = Bench::bare(place, protocol, Options::held());
+    let mut options = Options::held();
+    options.profile.ctap.attestation = AttestationType::Batch;
+    options.profile.ctap.enterprise_attestation = Some(true);
+    let mut bench = Bench::bare(place, protocol, options);
     let vault = bench.rig.vaults[0].clone();
     bench.set_pin(PIN).expect("no PIN is set");
     let channel = bench.channel;
+    bench.token(permission::PCMR, None);
     let token = bench.uv();
     let request = MakeCredential::discoverable(RP, b"alice")
         .extension("largeBlobKey", true)
@@ -89,7 +100,8 @@ fn notices_and_change_sets_show_no_secret(place: Place, protocol: Protocol) {
         .expect("an assertion");
     let mut secrets = vec![PIN.as_bytes().to_vec(), token.secret.clone()];
     secrets.extend(vault.records().iter().flat_map(secrets_of));
-    assert_eq!(secrets.len(), 2 + 1 + 4 + 1);
+    // The PIN and a token; master, passkey, PIN, persistent token, three attestations.
+    assert_eq!(secrets.len(), 2 + 1 + 4 + 1 + 1 + 3);
     let mut shown = format!("{asked:?} {again:?} {:?}", bench.rig.take_notices());
     for set in vault.sets() {
         shown.push_str(&format!("{set:?}"));

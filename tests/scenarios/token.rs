@@ -142,7 +142,7 @@ fn permissions_are_checked_before_the_pin(place: Place, protocol: Protocol) {
         (0, None, status::INVALID_PARAMETER),
         (0, Some(RP), status::INVALID_PARAMETER),
         (permission::BE, None, unauthorized),
-        (permission::PCMR, None, unauthorized),
+        (permission::PCMR | permission::MC, Some(RP), unauthorized),
         (0x80, None, unauthorized),
         (0x100, None, unauthorized),
         (0x101, Some(RP), unauthorized),

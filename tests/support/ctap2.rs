@@ -2,6 +2,7 @@
 
 use ciborium::Value;
 use sha2::{Digest, Sha256};
+use x509_cert::{Certificate, der::Decode};
 
 use super::{
     auth_data::AuthData,
@@ -242,6 +243,21 @@ fn options(options: &[(&'static str, bool)]) -> Option<Value> {
     (!options.is_empty()).then(|| cbor::map(members))
 }
 
+/// The certificates of a packed statement, DER.
+pub(crate) fn x5c(statement: &Value) -> Vec<Vec<u8>> {
+    let x5c = cbor::member(statement, "x5c").and_then(|x5c| x5c.into_array().ok());
+    let x5c = x5c.unwrap_or_default().into_iter();
+    x5c.map(|der| cbor::bytes(Some(der))).collect()
+}
+
+/// The key of the certificate that attests; none in self attestation.
+fn attesting_key(statement: &Value) -> Option<PublicKey> {
+    let certificates = x5c(statement);
+    let leaf = Certificate::from_der(certificates.first()?).expect("X.509");
+    let key = leaf.tbs_certificate().subject_public_key_info();
+    Some(PublicKey::from_sec1(key.subject_public_key.raw_bytes()))
+}
+
 /// A credential as its registration tells it.
 #[derive(Clone, Debug)]
 pub(crate) struct Registered {
@@ -343,6 +359,8 @@ impl Platform {
         let format = cbor::text(cbor::member(&value, 1));
         let statement = cbor::member(&value, 3).expect("an attestation statement");
         if format == "packed" {
+            let attesting = attesting_key(&statement);
+            let public_key = attesting.as_ref().unwrap_or(&public_key);
             let algorithm = Value::from(public_key.algorithm());
             assert_eq!(cbor::member(&statement, "alg"), Some(algorithm));
             let signature = cbor::bytes(cbor::member(&statement, "sig"));

@@ -29,6 +29,7 @@ pub(crate) mod config {
     pub(crate) const ENTERPRISE_ATTESTATION: u8 = 1;
     pub(crate) const TOGGLE_ALWAYS_UV: u8 = 2;
     pub(crate) const SET_MIN_PIN_LENGTH: u8 = 3;
+    pub(crate) const LONG_TOUCH_FOR_RESET: u8 = 4;
     pub(crate) const VENDOR: u8 = 0xff;
 }
 
@@ -44,6 +45,7 @@ pub(crate) struct Managed {
     pub(crate) total: Option<u64>,
     pub(crate) cred_protect: u64,
     pub(crate) large_blob_key: Option<Vec<u8>>,
+    pub(crate) third_party_payment: Option<bool>,
 }
 
 /// A management command's parameters. `message` is what the token authenticates.
@@ -194,6 +196,8 @@ impl Platform {
             total,
             cred_protect: cbor::unsigned(cbor::member(&value, 10)),
             large_blob_key: cbor::member(&value, 11).map(|key| cbor::bytes(Some(key))),
+            third_party_payment: cbor::member(&value, 12)
+                .map(|payment| payment.as_bool().expect("a Boolean")),
         })
     }
 

@@ -4,7 +4,7 @@
 //! Keys and initialization vectors come by hashing from what the key sent, so that a test's
 //! bytes depend on its seed alone.
 
-use aes::Aes256;
+use aes::{Aes128, Aes256};
 use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, block_padding::NoPadding};
 use ciborium::Value;
 use hkdf::Hkdf;
@@ -230,6 +230,21 @@ fn expand(z: &[u8], info: &[u8]) -> [u8; 32] {
     let hkdf = Hkdf::<Sha256>::new(Some(&[0; 32]), z);
     hkdf.expand(info, &mut key).expect("one block");
     key
+}
+
+/// What a member of getInfo hides for who has the persistent token: iv || AES-128-CBC, under
+/// HKDF-SHA-256 of the token for the member's name (CTAP 2.2 §6.4).
+pub(crate) fn identifier(member: &str, value: &[u8], token: &Token) -> Vec<u8> {
+    let (iv, blocks) = value.split_at(16);
+    assert_eq!(blocks.len(), 16, "{member}");
+    let hkdf = Hkdf::<Sha256>::new(Some(&[0; 32]), &token.secret);
+    let mut key = [0; 16];
+    hkdf.expand(member.as_bytes(), &mut key).expect("one block");
+    let iv: [u8; 16] = iv.try_into().expect("16 bytes");
+    let cipher = cbc::Decryptor::<Aes128>::new(&key.into(), &iv.into());
+    cipher
+        .decrypt_padded_vec::<NoPadding>(blocks)
+        .expect("a block")
 }
 
 /// A key agreement key.

@@ -6,8 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use rand_chacha::rand_core::SeedableRng;
 use roamkey::vault::{KeyVault, Pending, VaultError};
-use roamkey_ctap::{Change, ChangeSet, KeyState, Place, Profile, Record, Rng};
+use roamkey_ctap::{
+    AttestationAuthority, Change, ChangeSet, KeyState, Place, Profile, Record, Rng,
+};
 use tokio::sync::oneshot;
 
 /// What a commit that fails leaves behind.
@@ -54,6 +57,16 @@ fn failed() -> VaultError {
     VaultError::Refused("the test wants it to fail".into())
 }
 
+/// When keys are made, in seconds since 1970.
+const CREATED: u64 = 1_735_689_600;
+/// What enterprise attestation says the serial number is.
+pub(crate) const SERIAL: &str = "TEST-1";
+
+/// The test authority of every vault.
+pub(crate) fn authority() -> AttestationAuthority {
+    AttestationAuthority::create(&mut Rng::from_seed([0xca; 32]), CREATED)
+}
+
 impl TestVault {
     /// A vault with a new key in it.
     pub(crate) fn create(rng: &mut Rng, profile: &Profile) -> Self {
@@ -68,7 +81,9 @@ impl TestVault {
             held_commit: None,
             held_load: None,
         };
-        inner.apply(KeyState::create(rng, 1_735_689_600, profile));
+        inner.apply(KeyState::create(rng, CREATED, profile));
+        let state = KeyState::load(inner.records.values().cloned()).expect("a whole key");
+        inner.apply(state.certify(rng, &authority(), profile, SERIAL, CREATED));
         Self(Arc::new(Mutex::new(inner)))
     }
 
@@ -98,6 +113,13 @@ impl TestVault {
         let mut inner = self.lock();
         inner.holds_commits = true;
         inner.passes = 1;
+    }
+
+    /// Two commits pass, and those after them wait.
+    pub(crate) fn hold_third_commit(&self) {
+        let mut inner = self.lock();
+        inner.holds_commits = true;
+        inner.passes = 2;
     }
 
     /// The commit that waits never becomes durable, as if power had gone.

@@ -80,6 +80,8 @@ fn check(directory: &Path) {
     for name in [VAULT, "vault.redb.key"] {
         fs::copy(directory.join(name), copy.file(name)).expect("a copy");
     }
+    let root = root_of(&copy.file(VAULT));
+    assert!(!root.is_empty() && root_of(&copy.file(VAULT)) == root);
     let contents = fs::read_to_string(directory.join(CONTENTS)).expect("what is in it");
     let contents: Value = serde_json::from_str(&contents).expect("JSON");
     let served = Served::start(open(&copy.file(VAULT)));
@@ -105,6 +107,13 @@ fn check(directory: &Path) {
     let pin = contents["pin"].as_str().expect("a PIN");
     let token = platform.pin_token(channel, Protocol::Two, pin);
     token.expect("the PIN is right");
+}
+
+/// The root certificate of a vault's authority.
+fn root_of(path: &Path) -> Vec<u8> {
+    let vault = open(path);
+    let authority = vault.store().attestation_authority();
+    authority.expect("an authority").certificate().to_vec()
 }
 
 #[test]
@@ -177,11 +186,13 @@ fn older_schema_is_migrated_once_after_a_copy() {
         fs::copy(fixture.join(name), directory.file(name)).expect("a copy");
     }
     let path = directory.file(VAULT);
+    let root = root_of(&path);
     let commits = open(&path).commits();
     let copy = directory.file("vault.redb.schema-1");
     let kept = fs::read(&copy).expect("a copy as it was");
     // The second time there is nothing to migrate.
     assert_eq!(open(&path).commits(), commits);
+    assert!(root_of(&path) == root, "its authority stays");
     assert_eq!(fs::read(&copy).expect("the same copy"), kept);
     // The copy is a vault of schema 1, which can be opened in its turn.
     let other = Directory::new("format-older-copy");

@@ -165,6 +165,7 @@ impl KeyState {
             large_blob_key: new.large_blob_key.then(|| Secret::random(rng)),
             sequence: self.credentials.next_sequence(),
             discoverable: true,
+            third_party_payment: false,
             backup_eligible: new.backup_eligible,
             backup_state: new.backup_state,
         };

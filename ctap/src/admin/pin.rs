@@ -43,6 +43,13 @@ pub enum PinRefusal {
     },
     /// A new one is too long.
     TooLong,
+    /// A new one has more characters than the profile takes.
+    TooMany {
+        /// The most code points that it has.
+        most: u8,
+    },
+    /// A new one is among the first that anybody would try.
+    TooSimple,
     /// A new one ends with a zero, which is lost on its way to a key (§6.5.5.5).
     EndsWithZero,
     /// It must be changed, and the new one is the old one.
@@ -69,6 +76,13 @@ impl fmt::Display for PinRefusal {
                 f,
                 "the new PIN is too long: {MAX_PIN_LEN} bytes fit, and a letter that is not ASCII \
                  takes two to four"
+            ),
+            Self::TooMany { most } => {
+                write!(f, "the new PIN is too long: take {most} characters at most")
+            }
+            Self::TooSimple => f.write_str(
+                "the new PIN is too simple: take one that is not one character repeated, two in \
+                 turns, or a run such as 123456",
             ),
             Self::EndsWithZero => f.write_str("the new PIN ends with a zero byte: leave that away"),
             Self::Same => {
@@ -100,6 +114,18 @@ impl KeyState {
     /// The least code points of a new PIN.
     pub(crate) fn min_pin_length(&self, profile: &Profile) -> u8 {
         self.config.min_pin_length.unwrap_or(profile.min_pin_length)
+    }
+
+    /// pinComplexityPolicy (CTAP 2.2 §6.4): whether simple PINs are refused.
+    pub(crate) fn pin_complexity_policy(&self, profile: &Profile) -> bool {
+        let at_first = profile.pin_complexity_policy;
+        at_first.is_some_and(|on| on || self.config.pin_complexity_policy)
+    }
+
+    /// longTouchForReset (CTAP 2.3 §6.4); `None` for a key without it.
+    pub(crate) fn long_touch_for_reset(&self, profile: &Profile) -> Option<bool> {
+        let at_first = profile.long_touch_for_reset?;
+        Some(at_first || self.config.long_touch_for_reset)
     }
 
     /// The first PIN.
@@ -177,8 +203,16 @@ impl KeyState {
         if code_points < least {
             return Err(PinRefusal::TooShort { least });
         }
+        if code_points > profile.max_pin_length {
+            return Err(PinRefusal::TooMany {
+                most: profile.max_pin_length,
+            });
+        }
         if pin.ends_with('\0') {
             return Err(PinRefusal::EndsWithZero);
+        }
+        if self.pin_complexity_policy(profile) && is_simple(pin) {
+            return Err(PinRefusal::TooSimple);
         }
         let hash = PinHash::of(pin.as_bytes());
         let same = self.pin.as_ref().is_some_and(|old| old.hash == hash);
@@ -192,6 +226,10 @@ impl KeyState {
     pub(crate) fn store_pin(&self, pin: StoredPin) -> ChangeSet {
         let mut set = self.restore_pin_attempts();
         set.put(Record::Pin(pin));
+        // CTAP 2.2 §6.5.5.6: what reads the key's credentials ends with the PIN that opened them.
+        if self.pin_is_set() && self.persistent_token.is_some() {
+            set.delete(Place::PersistentToken);
+        }
         if self.config.force_pin_change {
             set.put(Record::Config(Config {
                 force_pin_change: false,
@@ -200,4 +238,21 @@ impl KeyState {
         }
         set
     }
+}
+
+/// What pinComplexityPolicy refuses, the standard leaving it to the key: one character repeated,
+/// two in turns, and runs up or down by one.
+fn is_simple(pin: &str) -> bool {
+    let points: Vec<i64> = pin.chars().map(|c| i64::from(u32::from(c))).collect();
+    let steps: Vec<i64> = points
+        .iter()
+        .zip(points.iter().skip(1))
+        .map(|(a, b)| b - a)
+        .collect();
+    let all = |step: i64| steps.iter().all(|one| *one == step);
+    let in_turns = points
+        .iter()
+        .zip(points.iter().skip(2))
+        .all(|(a, b)| a == b);
+    all(0) || all(1) || all(-1) || in_turns
 }

@@ -46,6 +46,7 @@ fn add(state: &mut KeyState, rng: &mut Rng, rp_id: &str) -> CredentialId {
         large_blob_key: None,
         sequence: state.credentials.next_sequence(),
         discoverable: true,
+        third_party_payment: false,
         backup_eligible: None,
         backup_state: None,
     };

@@ -1,15 +1,33 @@
 //! Certificates read again: each has its own flaw and no other.
 
-use p256::ecdsa::{VerifyingKey, signature::Verifier};
+use p256::ecdsa::{DerSignature, VerifyingKey, signature::Verifier};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-use x509_cert::{Certificate, certificate::Version, der::Decode};
+use x509_cert::{
+    Certificate,
+    certificate::Version,
+    der::{Decode, DecodePem, Encode, asn1::OctetString, oid::ObjectIdentifier},
+    ext::pkix::{AuthorityKeyIdentifier, BasicConstraints, KeyUsage, SubjectKeyIdentifier},
+    time::Time,
+};
 
-use super::*;
+use super::{
+    certificate::{FIDO_AAGUID, FIDO_SERIAL},
+    *,
+};
+use crate::{
+    profile::{AttestationType, Profile},
+    state::{Change, ChangeSet, KeyState},
+};
 
 const AAGUID: [u8; 16] = *b"roamkey test key";
 
 fn rng() -> Rng {
     ChaCha20Rng::from_seed([9; 32])
+}
+
+/// Another's randomness.
+fn others() -> Rng {
+    ChaCha20Rng::from_seed([1; 32])
 }
 
 fn flawed(flaw: Flaw) -> (Vec<Certificate>, FlawedAttestation) {
@@ -35,8 +53,12 @@ fn is_signed_by(certificate: &Certificate, issuer: &Certificate) -> bool {
 
 /// What id-fido-gen-ce-aaguid holds.
 fn aaguid(certificate: &Certificate) -> Option<Vec<u8>> {
+    octets(certificate, FIDO_AAGUID)
+}
+
+fn octets(certificate: &Certificate, id: ObjectIdentifier) -> Option<Vec<u8>> {
     let extensions = certificate.tbs_certificate().extensions()?;
-    let extension = extensions.iter().find(|e| e.extn_id == FIDO_AAGUID)?;
+    let extension = extensions.iter().find(|e| e.extn_id == id)?;
     assert!(!extension.critical, "WebAuthn §8.2.1");
     let inner = OctetString::from_der(extension.extn_value.as_bytes()).expect("an OCTET STRING");
     Some(inner.as_bytes().to_vec())
@@ -124,4 +146,142 @@ fn own_certificate_names_no_model() {
     assert!(is_signed_by(&own, &own));
     assert_eq!(years(&own), (2023, 9999));
     assert_eq!(aaguid(&own), None, "U2F has none");
+}
+
+/// A key of a profile that wants both certificates.
+fn enterprise() -> Profile {
+    Profile {
+        aaguid: AAGUID,
+        attestation: AttestationType::Batch,
+        enterprise_attestation: Some(false),
+        ..Profile::default()
+    }
+}
+
+fn state(sets: impl IntoIterator<Item = ChangeSet>) -> KeyState {
+    let records = sets.into_iter().flatten().map(|change| match change {
+        Change::Put(record) => record,
+        Change::Delete(place) => panic!("{place:?} is deleted"),
+    });
+    KeyState::load(records).expect("a whole key")
+}
+
+fn certified(authority: &AttestationAuthority, profile: &Profile) -> KeyState {
+    let created = KeyState::create(&mut rng(), 0, profile);
+    let certified = state([created.clone()]).certify(&mut others(), authority, profile, "S1", DATE);
+    state([created, certified])
+}
+
+/// The start of 2026.
+const DATE: u64 = 1_767_225_600;
+
+fn read(attestation: Option<&Attestation>) -> Certificate {
+    let certificate = attestation.expect("an attestation").certificate();
+    Certificate::from_der(certificate).expect("X.509")
+}
+
+/// The key ids of a certificate: its own, and its issuer's.
+fn key_ids(certificate: &Certificate) -> (Vec<u8>, Option<Vec<u8>>) {
+    let tbs = certificate.tbs_certificate();
+    let own = tbs.get_extension::<SubjectKeyIdentifier>().expect("DER");
+    let issuer = tbs.get_extension::<AuthorityKeyIdentifier>().expect("DER");
+    let issuer = issuer.and_then(|(_, issuer)| issuer.key_identifier);
+    let own = own.expect("a key id").1.0.as_bytes().to_vec();
+    (own, issuer.map(|issuer| issuer.as_bytes().to_vec()))
+}
+
+#[test]
+fn authority_is_one_and_its_own() {
+    let authority = AttestationAuthority::create(&mut rng(), DATE);
+    let root = Certificate::from_der(authority.certificate()).expect("X.509");
+    assert!(is_signed_by(&root, &root) && is_authority(&root));
+    assert_eq!(root.tbs_certificate().version(), Version::V3);
+    assert_eq!(
+        root.tbs_certificate().subject(),
+        root.tbs_certificate().issuer()
+    );
+    assert_eq!(years(&root), (2025, 9999), "a day earlier");
+    let usage = root.tbs_certificate().get_extension::<KeyUsage>();
+    let (critical, usage) = usage.expect("DER").expect("key usage");
+    assert!(critical && usage.key_cert_sign() && usage.crl_sign());
+    assert!(!usage.digital_signature());
+    let pem = authority.certificate_pem();
+    assert_eq!(Certificate::from_pem(&pem), Ok(root.clone()), "{pem}");
+    let other = AttestationAuthority::create(&mut others(), DATE);
+    let other = Certificate::from_der(other.certificate()).expect("X.509");
+    assert_ne!(
+        other.tbs_certificate().subject(),
+        root.tbs_certificate().subject()
+    );
+}
+
+#[test]
+fn batch_and_enterprise_certificates_are_issued_by_the_authority() {
+    let authority = AttestationAuthority::create(&mut rng(), DATE);
+    let root = Certificate::from_der(authority.certificate()).expect("X.509");
+    let key_state = certified(&authority, &enterprise());
+    let batch = read(key_state.batch_attestation.as_ref());
+    let device = read(key_state.enterprise_attestation.as_ref());
+    for leaf in [&batch, &device] {
+        check_requirements(leaf);
+        assert!(is_signed_by(leaf, &root) && !is_signed_by(leaf, leaf));
+        assert_eq!(
+            leaf.tbs_certificate().issuer(),
+            root.tbs_certificate().subject()
+        );
+        assert_eq!(aaguid(leaf), Some(AAGUID.to_vec()));
+        assert_eq!(years(leaf), (2025, 9999));
+        assert_eq!(key_ids(leaf).1, Some(key_ids(&root).0));
+    }
+    assert_eq!(octets(&batch, FIDO_SERIAL), None);
+    assert_eq!(octets(&device, FIDO_SERIAL), Some(b"S1".to_vec()));
+    assert_ne!(key(&batch), key(&device));
+    let attestation = key_state.enterprise_attestation.expect("an attestation");
+    let signature = attestation.sign(&[b"message"]).expect("a signature");
+    let signature = DerSignature::try_from(signature.as_slice()).expect("DER");
+    key(&device)
+        .verify(b"message", &signature)
+        .expect("its key's");
+}
+
+#[test]
+fn certified_key_is_certified_again_only_for_another_model_serial_or_vault() {
+    let authority = AttestationAuthority::create(&mut rng(), DATE);
+    let key_state = certified(&authority, &enterprise());
+    let changes = |authority: &AttestationAuthority, profile: &Profile, serial: &str| {
+        let set = key_state.certify(&mut rng(), authority, profile, serial, DATE);
+        set.into_iter().count()
+    };
+    assert_eq!(changes(&authority, &enterprise(), "S1"), 0);
+    assert_eq!(
+        changes(&authority, &enterprise(), "S2"),
+        1,
+        "the enterprise's"
+    );
+    let renamed = Profile {
+        aaguid: [7; 16],
+        ..enterprise()
+    };
+    assert_eq!(changes(&authority, &renamed, "S1"), 2);
+    let other = AttestationAuthority::create(&mut others(), DATE);
+    assert_eq!(changes(&other, &enterprise(), "S1"), 2);
+    // A key that wants none gets none, and keeps what it has.
+    assert_eq!(changes(&other, &Profile::default(), "S1"), 0);
+}
+
+#[test]
+fn reset_keeps_the_attestations() {
+    let authority = AttestationAuthority::create(&mut rng(), DATE);
+    let mut key_state = certified(&authority, &enterprise());
+    let before = (
+        read(key_state.batch_attestation.as_ref()),
+        read(key_state.enterprise_attestation.as_ref()),
+    );
+    let wiped = key_state.wipe(&mut rng());
+    key_state.apply(wiped);
+    let after = (
+        read(key_state.batch_attestation.as_ref()),
+        read(key_state.enterprise_attestation.as_ref()),
+    );
+    assert!(before == after);
 }

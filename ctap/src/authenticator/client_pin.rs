@@ -8,9 +8,10 @@ use super::{Authenticator, Next, Step};
 use crate::{
     admin::PinRefusal,
     credential::RpIdHash,
+    crypto::Secret,
     event::{Gesture, Operation, Prompt},
     pin::{PADDED_PIN_LEN, Permissions, PinProtocol, Point, SharedSecret, StoredPin, Token},
-    state::ChangeSet,
+    state::{ChangeSet, Record},
     status::Status,
     time::Instant,
     wire::{
@@ -225,6 +226,7 @@ impl Authenticator {
             .ok()
             .map(Permissions)
             .filter(|wanted| self.permissions_offered(method).contains(*wanted))
+            .filter(|wanted| !wanted.overlaps(Permissions::PCMR) || *wanted == Permissions::PCMR)
             .ok_or(Status::UnauthorizedPermission)?;
         let for_one_rp = Permissions::MC.with(Permissions::GA);
         if permissions.overlaps(for_one_rp) && request.rp_id.is_none() {
@@ -248,6 +250,7 @@ impl Authenticator {
             // By a finger as option uvBioEnroll says, which every key with bioEnroll has here.
             (profile.bio_enroll, Permissions::BE),
             (profile.large_blobs, Permissions::LBW),
+            (profile.per_cred_mgmt_ro, Permissions::PCMR),
             // By a finger as option uvAcfg says, likewise.
             (profile.authnr_cfg, Permissions::ACFG),
         ]
@@ -324,8 +327,11 @@ impl Authenticator {
         Ok(Step::Commit(set, next))
     }
 
-    pub(super) fn issue_token(&mut self, now: Instant, issue: &Issue) -> Step {
+    pub(super) fn issue_token(&mut self, now: Instant, issue: Box<Issue>) -> Step {
         let Grant { permissions, rp } = issue.grant;
+        if permissions == Permissions::PCMR {
+            return self.issue_persistent_token(issue);
+        }
         let token = Token::issue(
             now,
             &mut self.rng,
@@ -338,6 +344,18 @@ impl Authenticator {
             .shared
             .encrypt(&mut self.rng, token.secret().as_bytes());
         self.pin.begin_using(token);
+        Step::success(Some(Response::Token(sealed).emit()))
+    }
+
+    /// The persistent token is the same each time, and leaves the one in use alone. It is durable
+    /// before anybody has it.
+    fn issue_persistent_token(&mut self, issue: Box<Issue>) -> Step {
+        let Some(token) = &self.state.persistent_token else {
+            let mut set = ChangeSet::default();
+            set.put(Record::PersistentToken(Secret::random(&mut self.rng)));
+            return Step::Commit(set, Next::IssueToken(issue));
+        };
+        let sealed = issue.shared.encrypt(&mut self.rng, token.as_bytes());
         Step::success(Some(Response::Token(sealed).emit()))
     }
 
@@ -366,6 +384,8 @@ fn status_of(why: PinRefusal) -> Status {
         PinRefusal::Blocked => Status::PinBlocked,
         PinRefusal::TooShort { .. }
         | PinRefusal::TooLong
+        | PinRefusal::TooMany { .. }
+        | PinRefusal::TooSimple
         | PinRefusal::EndsWithZero
         | PinRefusal::Same => Status::PinPolicyViolation,
     }

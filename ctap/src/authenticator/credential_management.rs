@@ -30,16 +30,11 @@ impl Authenticator {
             // One stateful command at a time: this one ends the client's last.
             let client = self.client;
             self.stateful.take_if(|(whose, _)| *whose == client);
-            let auth = &request.pin_uv_auth;
-            self.check_management(now, auth, Permissions::CM, &request.message)?;
+            self.check_manager(now, &request)?;
         }
         match request.subcommand {
-            Subcommand::GetCredsMetadata => {
-                self.check_token_rp(now, None)?;
-                Ok(self.metadata())
-            }
+            Subcommand::GetCredsMetadata => Ok(self.metadata()),
             Subcommand::EnumerateRpsBegin => {
-                self.check_token_rp(now, None)?;
                 let mut rps: Vec<_> = self.state.credentials.rps().collect();
                 rps.reverse();
                 self.next_rp(rps, true)
@@ -49,7 +44,6 @@ impl Authenticator {
                 Remaining::Credentials(..) => Err(Status::NotAllowed),
             },
             Subcommand::EnumerateCredentialsBegin { rp_id_hash } => {
-                self.check_token_rp(now, Some(&rp_id_hash))?;
                 let ids = self.state.credentials.newest_first(&rp_id_hash);
                 self.next_credential(rp_id_hash, ids.into_iter().rev().collect(), true)
             }
@@ -59,6 +53,29 @@ impl Authenticator {
             },
             Subcommand::DeleteCredential { id } => self.delete_credential(now, &id),
             Subcommand::UpdateUserInformation { id, user } => self.update_user(now, &id, *user),
+        }
+    }
+
+    /// Whether the token may do that. What only reads, the persistent token may as well, whatever
+    /// site it is about (CTAP 2.2 §6.8).
+    fn check_manager(&mut self, now: Instant, request: &Request) -> Result<(), Status> {
+        let auth = &request.pin_uv_auth;
+        let read = match &request.subcommand {
+            Subcommand::GetCredsMetadata | Subcommand::EnumerateRpsBegin => Some(None),
+            Subcommand::EnumerateCredentialsBegin { rp_id_hash } => Some(Some(rp_id_hash)),
+            Subcommand::EnumerateRpsGetNextRp
+            | Subcommand::EnumerateCredentialsGetNextCredential
+            | Subcommand::DeleteCredential { .. }
+            | Subcommand::UpdateUserInformation { .. } => None,
+        };
+        if read.is_some() && self.is_persistent(auth, &request.message) {
+            return Ok(());
+        }
+        self.check_management(now, auth, Permissions::CM, &request.message)?;
+        match read {
+            Some(rp) => self.check_token_rp(now, rp),
+            // The RP is the credential's, which is looked for first.
+            None => Ok(()),
         }
     }
 
@@ -132,6 +149,9 @@ impl Authenticator {
             public_key: key.ok_or(Status::Other)?.public_key(),
             cred_protect: credential.cred_protect,
             large_blob_key: credential.large_blob_key.as_ref(),
+            third_party_payment: self
+                .offers_payment()
+                .then_some(credential.third_party_payment),
             total,
         }
         .emit();

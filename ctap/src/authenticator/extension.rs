@@ -1,4 +1,4 @@
-//! What extensions add to a registration and an assertion (CTAP 2.1 §12, CTAP 2.2 §12.8).
+//! What extensions add to a registration and an assertion (CTAP 2.1 §12, CTAP 2.2 §12.8 to §12.10).
 
 use zeroize::Zeroizing;
 
@@ -25,6 +25,7 @@ pub(super) struct Wanted {
     pub(super) cred_blob: bool,
     pub(super) salts: Option<Salts>,
     pub(super) large_blob_key: bool,
+    pub(super) third_party_payment: bool,
 }
 
 impl Authenticator {
@@ -56,6 +57,11 @@ impl Authenticator {
         }
     }
 
+    /// CTAP 2.2 §12.10.
+    pub(super) fn offers_payment(&self) -> bool {
+        self.profile.offers(Extension::ThirdPartyPayment)
+    }
+
     /// What a registration's authenticator data say of extensions.
     pub(super) fn make_outputs(
         &mut self,
@@ -75,8 +81,12 @@ impl Authenticator {
         if inputs.hmac_secret && self.profile.offers(Extension::HmacSecret) {
             outputs.hmac_secret_offered();
         }
-        if inputs.min_pin_length && self.may_learn_min_pin_length(rp_id) {
+        if inputs.min_pin_length && self.may_learn(Extension::MinPinLength, rp_id) {
             outputs.min_pin_length(self.min_pin_length());
+        }
+        if inputs.pin_complexity_policy && self.may_learn(Extension::PinComplexityPolicy, rp_id) {
+            let in_force = self.state.pin_complexity_policy(&self.profile);
+            outputs.pin_complexity_policy(in_force);
         }
         // Only beside "hmac-secret": true (CTAP 2.2 §12.8).
         if let Some(salts) = &inputs.hmac_secret_mc
@@ -89,10 +99,10 @@ impl Authenticator {
         Ok(outputs)
     }
 
-    /// §12.4.
-    fn may_learn_min_pin_length(&self, rp_id: &str) -> bool {
+    /// §12.4; CTAP 2.2 §12.9: whether a site may learn what the rules for PINs are.
+    fn may_learn(&self, what: Extension, rp_id: &str) -> bool {
         let listed = &self.state.config.min_pin_length_rp_ids;
-        self.profile.offers(Extension::MinPinLength) && listed.iter().any(|id| id == rp_id)
+        self.profile.offers(what) && listed.iter().any(|id| id == rp_id)
     }
 
     /// What an assertion's extensions ask for, checked.
@@ -107,6 +117,7 @@ impl Authenticator {
             cred_blob: inputs.cred_blob && self.profile.offers(Extension::CredBlob),
             salts: hmac_secret.map(|salts| self.salts(salts)).transpose()?,
             large_blob_key: self.wants_large_blob_key(inputs.large_blob_key)?,
+            third_party_payment: inputs.third_party_payment && self.offers_payment(),
         })
     }
 

@@ -284,6 +284,15 @@ impl Authenticator {
             let blob = stored.and_then(|stored| stored.credential.cred_blob.as_deref());
             outputs.cred_blob(blob.unwrap_or_default());
         }
+        if wanted.third_party_payment {
+            outputs.third_party_payment(match found {
+                Found::Derived(_, derived) => derived.third_party_payment,
+                Found::Stored(id) => {
+                    let stored = self.state.credentials.get(rp, id);
+                    stored.is_some_and(|stored| stored.credential.third_party_payment)
+                }
+            });
+        }
         if let Some(salts) = &wanted.salts {
             let cred_random = self.cred_random(rp, found)?;
             outputs.hmac_secret(self.evaluate(salts, &cred_random, uv));

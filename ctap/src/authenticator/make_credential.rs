@@ -1,7 +1,8 @@
 //! authenticatorMakeCredential (CTAP 2.1 §6.1.2).
 
 use super::{
-    Authenticator, Checked, CounterOf, Next, Step, get_assertion::Found, verification::Verified,
+    Authenticator, Checked, CounterOf, Next, Step, attest::NewCredential, get_assertion::Found,
+    verification::Verified,
 };
 use crate::{
     credential::{
@@ -10,15 +11,11 @@ use crate::{
     },
     crypto::{KeyBytes, PrivateKey, Secret},
     event::{Gesture, Operation, Prompt},
-    fault::Fault,
     pin::Permissions,
     state::{COUNTER_LEASE, ChangeSet, Place, REGISTRATION_COUNT, Record},
     status::Status,
     time::Instant,
-    wire::{
-        Attested, AuthData,
-        make_credential::{Request, Response, Statement, prefers_none},
-    },
+    wire::make_credential::Request,
     work::{Work, WorkDone},
 };
 
@@ -52,10 +49,7 @@ impl Authenticator {
         }
         let verified = self.check_registration_allowed(now, &request, rk)?;
         let uv = verified != Verified::No;
-        // Step 9: no enterprise attestation.
-        if request.enterprise_attestation.is_some() {
-            return Err(Status::InvalidParameter);
-        }
+        self.check_enterprise(request.enterprise_attestation)?;
         if !(1..=MAX_USER_ID_LEN).contains(&request.user.id.len()) {
             return Err(Status::InvalidLength);
         }
@@ -151,6 +145,9 @@ impl Authenticator {
             return self.store_credential(&checked, algorithm, None);
         }
         let cred_protect = self.cred_protect(&request.extensions)?;
+        let origin = Origin::Ctap2 {
+            third_party_payment: request.extensions.third_party_payment && self.offers_payment(),
+        };
         let rp = RpIdHash::of(&request.rp.id);
         let sign_count = match self.take_count(CounterOf::Key) {
             Ok(count) => count,
@@ -159,7 +156,7 @@ impl Authenticator {
         let (id, derived) =
             self.state
                 .deriver
-                .create(&mut self.rng, &rp, algorithm, cred_protect, Origin::Ctap2);
+                .create(&mut self.rng, &rp, algorithm, cred_protect, origin);
         let new = NewCredential {
             id,
             algorithm,
@@ -240,6 +237,7 @@ impl Authenticator {
             large_blob_key: new.large_blob_key.clone(),
             sequence: self.state.credentials.next_sequence(),
             discoverable,
+            third_party_payment: request.extensions.third_party_payment && self.offers_payment(),
             backup_eligible: None,
             backup_state: None,
         })));
@@ -251,80 +249,6 @@ impl Authenticator {
         let response = crate::wire::response(Ok(Some(body)));
         Ok(Step::Commit(set, Next::Respond(response)))
     }
-
-    /// Packed self attestation, or none where the platform asks for that first (CTAP 2.2 §6.1.2).
-    fn attest(
-        &mut self,
-        checked: &Checked<Request>,
-        new: &NewCredential,
-    ) -> Result<Vec<u8>, Status> {
-        let request = &checked.request;
-        let blob_stored = new.cred_blob.is_some();
-        let extensions = self.make_outputs(
-            &request.extensions,
-            &request.rp.id,
-            blob_stored,
-            &new.cred_random,
-            checked.uv,
-        )?;
-        self.faults.registered(&new.id, new.sign_count);
-        let auth_data = self.emit_auth_data(AuthData {
-            rp_id_hash: &RpIdHash::of(&request.rp.id),
-            flags: self.flags(true, checked.uv),
-            sign_count: new.sign_count,
-            attested: Some(Attested {
-                aaguid: &self.profile.aaguid,
-                id: &new.id,
-                algorithm: new.algorithm,
-                public_key: &new.private_key.public_key(),
-            }),
-            extensions: &extensions,
-        });
-        let statement = if prefers_none(&request.attestation_formats_preference) {
-            Statement::None
-        } else {
-            self.statement(new, &[&auth_data, &request.client_data_hash])?
-        };
-        Ok(Response {
-            auth_data,
-            statement,
-            large_blob_key: new.large_blob_key.clone(),
-        }
-        .emit())
-    }
-
-    fn statement(&mut self, new: &NewCredential, signed: &[&[u8]]) -> Result<Statement, Status> {
-        if self.faults.met.has(Fault::AttestationMissing) {
-            return Ok(Statement::None);
-        }
-        // AttestationSelf has nothing to change in a key whose attestation is of that type.
-        let (algorithm, signature, x5c) = match self.flawed_attestation()? {
-            Some(flawed) => {
-                let signature = flawed.leaf.sign(signed).ok_or(Status::Other)?;
-                (Algorithm::Es256, signature, flawed.x5c())
-            }
-            None => {
-                let signature = new.private_key.sign(signed).ok_or(Status::Other)?;
-                (new.algorithm, signature, Vec::new())
-            }
-        };
-        Ok(Statement::Packed {
-            algorithm: algorithm.cose(),
-            signature: self.faults.met.signature(signature),
-            x5c,
-        })
-    }
-}
-
-/// A credential as its registration describes it.
-struct NewCredential {
-    id: CredentialId,
-    algorithm: Algorithm,
-    private_key: PrivateKey,
-    cred_random: CredRandom,
-    cred_blob: Option<Vec<u8>>,
-    large_blob_key: Option<Secret>,
-    sign_count: u32,
 }
 
 /// Whether a platform only wants to see which key a person touches.

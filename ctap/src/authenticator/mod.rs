@@ -4,6 +4,7 @@
 //! a change set to become durable, and what comes next is data in [`Next`]. Deliberately absent:
 //! byte offsets and CBOR keys (`wire`, `u2f`), packets and keepalives (`hid`).
 
+mod attest;
 mod bio_enrollment;
 mod built_in_uv;
 mod client_pin;
@@ -15,6 +16,7 @@ mod faults;
 mod get_assertion;
 mod large_blobs;
 mod make_credential;
+mod persistent;
 mod presence;
 mod reset;
 #[cfg(test)]
@@ -30,7 +32,7 @@ use crate::{
     event::{CommitId, Decision, Event, Gesture, Operation, PresenceId, Prompt, Withdrawn},
     hid::MessageKind,
     pin::PinState,
-    profile::{Profile, Version},
+    profile::Profile,
     state::{ChangeSet, KeyState},
     status::Status,
     time::Instant,
@@ -317,7 +319,7 @@ impl Authenticator {
             0x09 | 0x40 => profile.bio_enroll,
             0x0a | 0x41 => profile.cred_mgmt,
             // authenticatorSelection came with CTAP 2.1 (§6.9).
-            0x0b => profile.versions.contains(&Version::Fido21),
+            0x0b => profile.ctap2_1(),
             0x0c => profile.large_blobs,
             0x0d => profile.authnr_cfg,
             _ => true,
@@ -342,9 +344,11 @@ impl Authenticator {
             .take_if(|(whose, stateful)| *whose == client && !goes_on(stateful));
     }
 
-    fn info(&self) -> Vec<u8> {
+    fn info(&mut self) -> Vec<u8> {
+        let identifiers = self.identifiers();
+        let profile = &self.profile;
         let response = wire::get_info::Response {
-            profile: &self.profile,
+            profile,
             pin_is_set: self.state.pin_is_set(),
             uv_enabled: self.built_in_uv_enabled(),
             uv_count_since_last_pin_entry: self.state.uv.since_pin_entry,
@@ -352,6 +356,10 @@ impl Authenticator {
             min_pin_length: self.min_pin_length(),
             force_pin_change: self.state.config.force_pin_change,
             remaining_discoverable_credentials: self.remaining_discoverable_credentials(),
+            enterprise_attestation: self.enterprise_attestation(),
+            pin_complexity_policy: self.state.pin_complexity_policy(profile),
+            long_touch_for_reset: self.state.long_touch_for_reset(profile),
+            identifiers,
         };
         response.emit()
     }
@@ -372,7 +380,7 @@ impl Authenticator {
             Next::GetAssertion(request) => self.assert(now, request),
             Next::GetNextAssertion => self.get_next_assertion(now),
             Next::ComparePin(attempt) => self.compare_pin(*attempt),
-            Next::IssueToken(issue) => Ok(self.issue_token(now, &issue)),
+            Next::IssueToken(issue) => Ok(self.issue_token(now, issue)),
             Next::LookAtFinger(verification) => Ok(self.spend_uv_attempt(verification)),
             Next::CompareFinger(verification) => self.compare_finger(verification),
             Next::TakeSample(sample) => self.take_sample(&sample),

@@ -1,4 +1,4 @@
-//! authenticatorReset (CTAP 2.1 §6.6).
+//! authenticatorReset (CTAP 2.1 §6.6, CTAP 2.3 §6.6).
 
 use super::{Authenticator, Next, Step};
 use crate::{
@@ -18,12 +18,16 @@ impl Authenticator {
         if !open {
             return Err(Status::NotAllowed);
         }
+        let gesture = match self.state.long_touch_for_reset(&self.profile) {
+            Some(true) => Gesture::LongTouch,
+            Some(false) | None => Gesture::Touch,
+        };
         let prompt = Prompt {
             operation: Operation::Reset,
             rp_id: None,
             rp_id_hash: None,
             account: None,
-            gesture: Gesture::Touch,
+            gesture,
         };
         Ok(Step::AskPresence(prompt, Next::Reset))
     }

@@ -134,7 +134,7 @@ impl Authenticator {
             return Step::Respond(StatusWord::Unknown.emit());
         };
         let flawed = flawed.as_ref().map(|flawed| &flawed.leaf);
-        let attestation = flawed.unwrap_or(&self.state.attestation);
+        let attestation = flawed.unwrap_or(self.u2f_attestation());
         let signature = attestation.sign(&[
             &[0],
             &application.0,

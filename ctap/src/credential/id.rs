@@ -17,11 +17,15 @@ use crate::crypto::{Expander, PrivateKey, Rng, Sealer, Secret};
 pub const CREDENTIAL_ID_LEN: usize = 64;
 const NONCE_LEN: usize = 24;
 const PAYLOAD_LEN: usize = 24;
+/// Of the identifiers that getInfo tells encrypted.
+pub(crate) const IDENTIFIER_LEN: usize = 16;
 
 /// The only layout of the sealed payload so far.
 const VERSION: u8 = 1;
 /// Flag: made by U2F_REGISTER.
 const FLAG_U2F: u8 = 0x01;
+/// Flag: thirdPartyPayment.
+const FLAG_PAYMENT: u8 = 0x02;
 
 /// A credential id or U2F key handle of this key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +79,10 @@ impl<'de> Deserialize<'de> for CredentialId {
 /// By which protocol a non-discoverable credential was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    Ctap2,
+    Ctap2 {
+        /// Whether other sites may ask to pay with it (CTAP 2.2 §12.10).
+        third_party_payment: bool,
+    },
     U2f,
 }
 
@@ -84,6 +91,7 @@ pub(crate) enum Origin {
 pub(crate) struct Derived {
     pub(crate) algorithm: Algorithm,
     pub(crate) cred_protect: CredProtect,
+    pub(crate) third_party_payment: bool,
     nonce: [u8; NONCE_LEN],
     rp_id_hash: RpIdHash,
 }
@@ -94,6 +102,7 @@ pub(crate) struct Deriver {
     keys: Expander,
     cred_random_with_uv: Expander,
     cred_random_without_uv: Expander,
+    identifiers: Expander,
 }
 
 impl Deriver {
@@ -105,6 +114,7 @@ impl Deriver {
             keys: derived(b"roamkey credential private key v1"),
             cred_random_with_uv: derived(b"roamkey CredRandomWithUV v1"),
             cred_random_without_uv: derived(b"roamkey CredRandomWithoutUV v1"),
+            identifiers: derived(b"roamkey identifiers v1"),
         }
     }
 
@@ -121,7 +131,12 @@ impl Deriver {
         rng.fill_bytes(&mut nonce);
         let [a0, a1, a2, a3] = algorithm.cose().to_be_bytes();
         let flags = match origin {
-            Origin::Ctap2 => 0,
+            Origin::Ctap2 {
+                third_party_payment: true,
+            } => FLAG_PAYMENT,
+            Origin::Ctap2 {
+                third_party_payment: false,
+            } => 0,
             Origin::U2f => FLAG_U2F,
         };
         let mut payload = [0; PAYLOAD_LEN];
@@ -136,6 +151,7 @@ impl Deriver {
         let derived = Derived {
             algorithm,
             cred_protect,
+            third_party_payment: flags & FLAG_PAYMENT != 0,
             nonce,
             rp_id_hash: *rp_id_hash,
         };
@@ -146,15 +162,32 @@ impl Deriver {
     pub(crate) fn open(&self, id: &CredentialId, rp_id_hash: &RpIdHash) -> Option<Derived> {
         let (nonce, sealed) = id.0.split_first_chunk::<NONCE_LEN>()?;
         let payload = self.sealer.open(nonce, sealed, &rp_id_hash.0)?;
-        let [VERSION, a0, a1, a2, a3, level, _flags, ..] = *payload.as_slice() else {
+        let [VERSION, a0, a1, a2, a3, level, flags, ..] = *payload.as_slice() else {
             return None;
         };
         Some(Derived {
             algorithm: Algorithm::from_cose(i32::from_be_bytes([a0, a1, a2, a3]).into())?,
             cred_protect: CredProtect::from_level(level.into())?,
+            third_party_payment: flags & FLAG_PAYMENT != 0,
             nonce: *nonce,
             rp_id_hash: *rp_id_hash,
         })
+    }
+
+    /// What encIdentifier hides: another after a reset, as the master secret is (CTAP 2.2 §6.4).
+    pub(crate) fn device_identifier(&self) -> [u8; IDENTIFIER_LEN] {
+        self.identifier(&[b"device"])
+    }
+
+    /// What encCredStoreState hides, for a digest of what is stored.
+    pub(crate) fn store_state(&self, digest: &[u8; 32]) -> [u8; IDENTIFIER_LEN] {
+        self.identifier(&[b"store", digest])
+    }
+
+    fn identifier(&self, parts: &[&[u8]]) -> [u8; IDENTIFIER_LEN] {
+        let mut identifier = [0; IDENTIFIER_LEN];
+        self.identifiers.expand_into(parts, &mut identifier);
+        identifier
     }
 
     pub(crate) fn private_key(&self, derived: &Derived) -> PrivateKey {

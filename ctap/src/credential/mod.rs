@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crypto::{KeyBytes, Rng, Secret, sha256};
 pub use id::{CREDENTIAL_ID_LEN, CredentialId};
-pub(crate) use id::{Derived, Deriver, Origin};
+pub(crate) use id::{Derived, Deriver, IDENTIFIER_LEN, Origin};
 pub(crate) use store::{Store, Stored};
 
 /// The longest user handle (WebAuthn §5.4.3), in bytes.
@@ -199,6 +199,9 @@ pub struct Credential {
     /// Whether it is found without its id. Records of before RS256 do not say so.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub discoverable: bool,
+    /// Whether other sites may ask to pay with it (CTAP 2.2 §12.10).
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub third_party_payment: bool,
     /// Flag BE of its assertions (WebAuthn §6.1.3), where its owner set it; else the profile's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_eligible: Option<bool>,
@@ -213,6 +216,10 @@ fn yes() -> bool {
 
 fn is_yes(yes: &bool) -> bool {
     *yes
+}
+
+fn is_no(yes: &bool) -> bool {
+    !*yes
 }
 
 /// `text` cut to [`MAX_NAME_LEN`] bytes at a character's end.

@@ -7,7 +7,9 @@ use std::{
 };
 
 use super::{CREDENTIAL_ID_LEN, Credential, CredentialId, RpIdHash};
-use crate::state::Counter;
+use zeroize::Zeroizing;
+
+use crate::{crypto::sha256, state::Counter};
 
 /// A credential with what changes at each use.
 pub(crate) struct Stored {
@@ -27,6 +29,8 @@ pub(crate) struct Store {
     by_rp: BTreeSet<(RpIdHash, CredentialId)>,
     /// The next credential's [`Credential::sequence`].
     next_sequence: u64,
+    /// What [`Self::digest`] gives, once somebody wanted it.
+    digest: Option<[u8; 32]>,
 }
 
 impl Store {
@@ -105,6 +109,19 @@ impl Store {
             .map(|stored| stored.credential.id)
     }
 
+    /// A digest of all that is told of the discoverable credentials: it changes with each that
+    /// comes, goes or is edited, and not with their use. Made of all of them once, it follows
+    /// them from then on.
+    pub(crate) fn digest(&mut self) -> [u8; 32] {
+        *self.digest.get_or_insert_with(|| {
+            let mut digest = [0; 32];
+            for stored in self.stored.values() {
+                toggle(&mut digest, &stored.credential);
+            }
+            digest
+        })
+    }
+
     pub(crate) fn put(&mut self, credential: Box<Credential>, counter: Counter) {
         let rp = RpIdHash::of(&credential.rp_id);
         // A restored record may be at the end of the numbers.
@@ -112,6 +129,9 @@ impl Store {
         self.next_sequence = self.next_sequence.max(next);
         let id = credential.id;
         self.remove(&id);
+        if let Some(digest) = &mut self.digest {
+            toggle(digest, &credential);
+        }
         if credential.discoverable {
             self.by_rp.insert((rp, id));
         }
@@ -126,6 +146,45 @@ impl Store {
     pub(crate) fn remove(&mut self, id: &CredentialId) {
         if let Some(stored) = self.stored.remove(id) {
             self.by_rp.remove(&(stored.rp, *id));
+            if let Some(digest) = &mut self.digest {
+                toggle(digest, &stored.credential);
+            }
         }
+    }
+}
+
+/// Takes a credential into a digest, or out of it.
+fn toggle(digest: &mut [u8; 32], credential: &Credential) {
+    if !credential.discoverable {
+        return;
+    }
+    let level = [credential.cred_protect.level()];
+    let payment = [u8::from(credential.third_party_payment)];
+    let text = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
+    let user = &credential.user;
+    let large_blob_key = credential.large_blob_key.as_ref();
+    let parts = [
+        Some(credential.id.as_bytes().to_vec()),
+        Some(credential.rp_id.as_bytes().to_vec()),
+        text(&credential.rp_name),
+        Some(user.id.clone()),
+        text(&user.name),
+        text(&user.display_name),
+        Some(level.to_vec()),
+        Some(payment.to_vec()),
+        large_blob_key.map(|key| key.as_bytes().to_vec()),
+    ];
+    let mut encoded = Zeroizing::new(Vec::new());
+    for part in parts {
+        let length = part.as_ref().map(Vec::len);
+        encoded.extend(
+            u64::try_from(length.map_or(0, |length| length + 1))
+                .unwrap_or(0)
+                .to_be_bytes(),
+        );
+        encoded.extend(part.unwrap_or_default());
+    }
+    for (to, from) in digest.iter_mut().zip(sha256(&[&encoded])) {
+        *to ^= from;
     }
 }

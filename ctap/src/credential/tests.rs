@@ -13,7 +13,9 @@ fn derived_credential_comes_back_for_its_rp_only() {
         &rp,
         Algorithm::Es256,
         CredProtect::Required,
-        Origin::Ctap2,
+        Origin::Ctap2 {
+            third_party_payment: false,
+        },
     );
     let found = deriver.open(&id, &rp).unwrap();
     assert_eq!(found.cred_protect, CredProtect::Required);
@@ -75,7 +77,9 @@ fn each_algorithm_is_derived_again_from_its_id() {
             &rp,
             algorithm,
             CredProtect::default(),
-            Origin::Ctap2,
+            Origin::Ctap2 {
+                third_party_payment: false,
+            },
         );
         let found = deriver.open(&id, &rp).unwrap();
         assert_eq!(found.algorithm, algorithm);

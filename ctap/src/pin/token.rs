@@ -29,6 +29,8 @@ impl Permissions {
     pub(crate) const BE: Self = Self(0x08);
     pub(crate) const LBW: Self = Self(0x10);
     pub(crate) const ACFG: Self = Self(0x20);
+    /// CTAP 2.2: stands alone.
+    pub(crate) const PCMR: Self = Self(0x40);
 
     pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)

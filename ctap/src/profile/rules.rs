@@ -1,8 +1,9 @@
 //! What a profile must not say: contradictions, and what CTAP 2.1 §9 and §6.4 make mandatory.
+//! FIDO_2_3 has all that FIDO_2_1 has, so rules that name the latter are about both.
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{Extension, Profile, Version};
+use super::{Extension, Profile};
 use crate::{Algorithm, MAX_MESSAGE_LEN, MAX_PIN_LEN, pin::PinProtocol};
 
 /// A rule that a profile breaks.
@@ -26,7 +27,7 @@ impl std::error::Error for Violation {}
 pub(super) type Rule = (&'static str, &'static str, fn(&Profile) -> bool);
 
 /// Every rule, in the order in which they are looked at.
-pub(super) const RULES: [Rule; 37] = [
+pub(super) const RULES: [Rule; 50] = [
     (
         "versions",
         "a key serves at least one version (CTAP 2.1 §6.4)",
@@ -72,9 +73,9 @@ pub(super) const RULES: [Rule; 37] = [
     ),
     (
         "pin_protocols",
-        "clientPin and hmac-secret need a pinUvAuthProtocol (§6.5, §12.5)",
+        "clientPin, uv and hmac-secret need a pinUvAuthProtocol (§6.5, §12.5)",
         |p| {
-            let needed = p.client_pin || p.offers(Extension::HmacSecret);
+            let needed = p.verifies() || p.offers(Extension::HmacSecret);
             !needed || !p.pin_protocols.is_empty()
         },
     ),
@@ -99,40 +100,40 @@ pub(super) const RULES: [Rule; 37] = [
         |p| p.ctap2() || !p.rk(),
     ),
     ("extensions", "FIDO_2_1 needs hmac-secret (§9)", |p| {
-        !fido_2_1(p) || p.offers(Extension::HmacSecret)
+        !p.ctap2_1() || p.offers(Extension::HmacSecret)
     }),
     (
         "client_pin",
-        "FIDO_2_1 with rk needs clientPin, as there is no built-in verification (§9)",
-        |p| !(fido_2_1(p) && p.rk()) || p.client_pin,
+        "FIDO_2_1 with rk needs clientPin or uv (§9)",
+        |p| !(p.ctap2_1() && p.rk()) || p.verifies(),
     ),
     ("cred_mgmt", "FIDO_2_1 with rk needs credMgmt (§9)", |p| {
-        !(fido_2_1(p) && p.rk()) || p.cred_mgmt
+        !(p.ctap2_1() && p.rk()) || p.cred_mgmt
     }),
     (
         "extensions",
-        "FIDO_2_1 with clientPin needs credProtect (§9)",
-        |p| !(fido_2_1(p) && p.client_pin) || p.offers(Extension::CredProtect),
+        "FIDO_2_1 with clientPin or uv needs credProtect (§9)",
+        |p| !(p.ctap2_1() && p.verifies()) || p.offers(Extension::CredProtect),
     ),
     (
         "pin_uv_auth_token",
-        "FIDO_2_1 with clientPin needs pinUvAuthToken (§9)",
-        |p| !(fido_2_1(p) && p.client_pin) || p.pin_uv_auth_token,
+        "FIDO_2_1 with clientPin or uv needs pinUvAuthToken (§9)",
+        |p| !(p.ctap2_1() && p.verifies()) || p.pin_uv_auth_token,
     ),
     (
         "pin_protocols",
         "FIDO_2_1 needs pinUvAuthProtocol 2 (§9)",
-        |p| !fido_2_1(p) || p.pin_protocols.contains(&PinProtocol::Two),
+        |p| !p.ctap2_1() || p.pin_protocols.contains(&PinProtocol::Two),
     ),
     (
         "pin_uv_auth_token",
-        "pinUvAuthToken needs clientPin, as there is no built-in verification (§6.4)",
-        |p| !p.pin_uv_auth_token || p.client_pin,
+        "pinUvAuthToken needs clientPin or uv (§6.4)",
+        |p| !p.pin_uv_auth_token || p.verifies(),
     ),
     (
         "cred_mgmt",
-        "credMgmt needs clientPin and rk (§6.8)",
-        |p| !p.cred_mgmt || (p.client_pin && p.rk()),
+        "credMgmt needs rk, and clientPin or uv (§6.8)",
+        |p| !p.cred_mgmt || (p.verifies() && p.rk()),
     ),
     (
         "set_min_pin_length",
@@ -149,13 +150,21 @@ pub(super) const RULES: [Rule; 37] = [
     ),
     (
         "always_uv",
-        "alwaysUv needs authnrCfg and clientPin (§7.2)",
-        |p| p.always_uv.is_none() || (p.authnr_cfg && p.client_pin),
+        "alwaysUv needs authnrCfg, and clientPin or uv (§7.2)",
+        |p| p.always_uv.is_none() || (p.authnr_cfg && p.verifies()),
     ),
     (
         "authnr_cfg",
-        "authnrCfg needs a subcommand to serve: alwaysUv or setMinPINLength (§6.11)",
-        |p| !p.authnr_cfg || p.set_min_pin_length || p.always_uv.is_some(),
+        "authnrCfg needs a subcommand to serve: alwaysUv, setMinPINLength, ep or longTouchForReset \
+         (§6.11)",
+        |p| {
+            let served = [
+                p.always_uv,
+                p.enterprise_attestation,
+                p.long_touch_for_reset,
+            ];
+            !p.authnr_cfg || p.set_min_pin_length || served.iter().any(Option::is_some)
+        },
     ),
     (
         "make_cred_uv_not_rqd",
@@ -165,11 +174,11 @@ pub(super) const RULES: [Rule; 37] = [
     (
         "make_cred_uv_not_rqd",
         "makeCredUvNotRqd is an option of FIDO_2_1 (§6.4)",
-        |p| !p.make_cred_uv_not_rqd || fido_2_1(p),
+        |p| !p.make_cred_uv_not_rqd || p.ctap2_1(),
     ),
     (
         "versions",
-        "alwaysUv without built-in verification leaves no U2F_V2 (§7.2.4)",
+        "alwaysUv leaves no U2F_V2, which verifies nobody (§7.2.4)",
         |p| p.always_uv != Some(true) || !p.u2f(),
     ),
     (
@@ -198,6 +207,74 @@ pub(super) const RULES: [Rule; 37] = [
         |p| !p.offers(Extension::MinPinLength) || p.set_min_pin_length,
     ),
     (
+        "extensions",
+        "pinComplexityPolicy needs the policy of that name and minPinLength (CTAP 2.2 §12.9)",
+        |p| {
+            let has = p.pin_complexity_policy.is_some() && p.offers(Extension::MinPinLength);
+            !p.offers(Extension::PinComplexityPolicy) || has
+        },
+    ),
+    (
+        "extensions",
+        "thirdPartyPayment is an extension of FIDO_2_3 (CTAP 2.2 §12.10)",
+        |p| !p.offers(Extension::ThirdPartyPayment) || p.ctap2_3(),
+    ),
+    (
+        "built_in_uv",
+        "uv is CTAP2's: a key that is U2F_V2 alone has none",
+        |p| p.ctap2() || !p.built_in_uv,
+    ),
+    (
+        "bio_enroll",
+        "bioEnroll needs uv and pinUvAuthToken (§6.7)",
+        |p| !p.bio_enroll || (p.built_in_uv && p.pin_uv_auth_token),
+    ),
+    (
+        "max_fingerprints",
+        "maxFingerprints is 1 at least with uv and 0 without",
+        |p| (p.max_fingerprints > 0) == p.built_in_uv,
+    ),
+    (
+        "enrolled_fingerprints",
+        "enrolledFingerprints is maxFingerprints at most",
+        |p| p.enrolled_fingerprints <= p.max_fingerprints,
+    ),
+    (
+        "per_cred_mgmt_ro",
+        "perCredMgmtRO needs FIDO_2_3, credMgmt and pinUvAuthToken (CTAP 2.2 §6.4)",
+        |p| !p.per_cred_mgmt_ro || (p.ctap2_3() && p.cred_mgmt && p.pin_uv_auth_token),
+    ),
+    (
+        "enterprise_attestation",
+        "ep needs authnrCfg with enableEnterpriseAttestation (§9)",
+        |p| p.enterprise_attestation.is_none() || p.authnr_cfg,
+    ),
+    (
+        "enterprise_rp_ids",
+        "enterpriseRpIds needs ep (§7.1)",
+        |p| p.enterprise_rp_ids.is_empty() || p.enterprise_attestation.is_some(),
+    ),
+    (
+        "long_touch_for_reset",
+        "longTouchForReset needs FIDO_2_3 and authnrCfg (CTAP 2.3 §6.4)",
+        |p| p.long_touch_for_reset.is_none() || (p.ctap2_3() && p.authnr_cfg),
+    ),
+    (
+        "pin_complexity_policy",
+        "pinComplexityPolicy needs FIDO_2_3 and setMinPINLength (CTAP 2.2 §6.4)",
+        |p| p.pin_complexity_policy.is_none() || (p.ctap2_3() && p.set_min_pin_length),
+    ),
+    (
+        "max_pin_length",
+        "maxPINLength is 8 at least and 63 at most (CTAP 2.2 §6.4)",
+        |p| (8..=MAX_PIN_LEN).contains(&usize::from(p.max_pin_length)),
+    ),
+    (
+        "max_pin_length",
+        "maxPINLength is minPINLength at least (CTAP 2.2 §6.4)",
+        |p| p.max_pin_length >= p.min_pin_length,
+    ),
+    (
         "max_cred_blob_length",
         "maxCredBlobLength is 32 at least with credBlob and 0 without (§6.4)",
         |p| match p.max_cred_blob_length {
@@ -224,10 +301,6 @@ pub(super) const RULES: [Rule; 37] = [
         |p| p.rk() || !p.algorithms.contains(&Algorithm::Rs256),
     ),
 ];
-
-fn fido_2_1(profile: &Profile) -> bool {
-    profile.versions.contains(&Version::Fido21)
-}
 
 impl Profile {
     /// Whether the profile holds together.

@@ -9,7 +9,7 @@ type Change = fn(&mut Profile);
 
 /// The default profile with a change, the member that is to blame, and the beginning of the rule
 /// that it breaks. The order is that of the rules.
-const BROKEN: [(Change, &str, &str); 47] = [
+const BROKEN: [(Change, &str, &str); 63] = [
     (
         |p| p.versions.clear(),
         "versions",
@@ -68,7 +68,7 @@ const BROKEN: [(Change, &str, &str); 47] = [
     (
         |p| p.pin_protocols.clear(),
         "pin_protocols",
-        "clientPin and hmac-secret need a pinUvAuthProtocol",
+        "clientPin, uv and hmac-secret need a pinUvAuthProtocol",
     ),
     (
         |p| {
@@ -76,7 +76,7 @@ const BROKEN: [(Change, &str, &str); 47] = [
             p.pin_protocols.clear();
         },
         "pin_protocols",
-        "clientPin and hmac-secret need a pinUvAuthProtocol",
+        "clientPin, uv and hmac-secret need a pinUvAuthProtocol",
     ),
     (
         |p| p.versions = [Version::U2fV2].into(),
@@ -130,12 +130,12 @@ const BROKEN: [(Change, &str, &str); 47] = [
     (
         |p| without(p, &[Extension::CredProtect]),
         "extensions",
-        "FIDO_2_1 with clientPin needs credProtect",
+        "FIDO_2_1 with clientPin or uv needs credProtect",
     ),
     (
         |p| p.pin_uv_auth_token = false,
         "pin_uv_auth_token",
-        "FIDO_2_1 with clientPin needs pinUvAuthToken",
+        "FIDO_2_1 with clientPin or uv needs pinUvAuthToken",
     ),
     (
         |p| p.pin_protocols = vec![PinProtocol::One],
@@ -153,7 +153,7 @@ const BROKEN: [(Change, &str, &str); 47] = [
     (
         |p| p.max_discoverable_credentials = 0,
         "cred_mgmt",
-        "credMgmt needs clientPin and rk",
+        "credMgmt needs rk, and clientPin or uv",
     ),
     (
         |p| {
@@ -162,7 +162,7 @@ const BROKEN: [(Change, &str, &str); 47] = [
             p.pin_uv_auth_token = false;
         },
         "cred_mgmt",
-        "credMgmt needs clientPin and rk",
+        "credMgmt needs rk, and clientPin or uv",
     ),
     (
         |p| p.authnr_cfg = false,
@@ -191,6 +191,7 @@ const BROKEN: [(Change, &str, &str); 47] = [
         |p| {
             no_set_min_pin_length(p);
             p.always_uv = None;
+            p.long_touch_for_reset = None;
         },
         "authnr_cfg",
         "authnrCfg needs a subcommand",
@@ -214,7 +215,7 @@ const BROKEN: [(Change, &str, &str); 47] = [
     (
         |p| p.always_uv = Some(true),
         "versions",
-        "alwaysUv without built-in verification leaves no U2F_V2",
+        "alwaysUv leaves no U2F_V2",
     ),
     (
         |p| {
@@ -270,6 +271,135 @@ const BROKEN: [(Change, &str, &str); 47] = [
         "minPinLength needs setMinPINLength",
     ),
     (
+        |p| p.pin_complexity_policy = None,
+        "extensions",
+        "pinComplexityPolicy needs the policy of that name",
+    ),
+    (
+        |p| {
+            p.max_rp_ids_for_set_min_pin_length = 0;
+            without(p, &[Extension::MinPinLength]);
+        },
+        "extensions",
+        "pinComplexityPolicy needs the policy of that name and minPinLength",
+    ),
+    (
+        |p| {
+            p.versions.remove(&Version::Fido23);
+        },
+        "extensions",
+        "thirdPartyPayment is an extension of FIDO_2_3",
+    ),
+    (
+        |p| {
+            no_set_min_pin_length(p);
+            p.versions = [Version::U2fV2].into();
+            p.client_pin = false;
+            p.extensions.clear();
+            p.pin_protocols.clear();
+            p.large_blobs = false;
+            p.max_discoverable_credentials = 0;
+            p.pin_uv_auth_token = false;
+            p.cred_mgmt = false;
+            p.always_uv = None;
+            p.authnr_cfg = false;
+            p.pin_protocols = vec![PinProtocol::Two];
+            p.built_in_uv = true;
+        },
+        "built_in_uv",
+        "uv is CTAP2's",
+    ),
+    (
+        |p| p.bio_enroll = true,
+        "bio_enroll",
+        "bioEnroll needs uv and pinUvAuthToken",
+    ),
+    (
+        |p| p.max_fingerprints = 1,
+        "max_fingerprints",
+        "maxFingerprints is 1 at least with uv and 0 without",
+    ),
+    (
+        |p| p.built_in_uv = true,
+        "max_fingerprints",
+        "maxFingerprints is 1 at least with uv",
+    ),
+    (
+        |p| {
+            p.built_in_uv = true;
+            p.max_fingerprints = 2;
+            p.enrolled_fingerprints = 3;
+        },
+        "enrolled_fingerprints",
+        "enrolledFingerprints is maxFingerprints at most",
+    ),
+    (
+        |p| {
+            p.versions.remove(&Version::Fido23);
+            without(p, &[Extension::ThirdPartyPayment]);
+        },
+        "per_cred_mgmt_ro",
+        "perCredMgmtRO needs FIDO_2_3",
+    ),
+    (
+        |p| {
+            no_set_min_pin_length(p);
+            p.always_uv = None;
+            p.authnr_cfg = false;
+            p.pin_complexity_policy = None;
+            p.long_touch_for_reset = None;
+            p.enterprise_attestation = Some(false);
+            without(
+                p,
+                &[Extension::MinPinLength, Extension::PinComplexityPolicy],
+            );
+        },
+        "enterprise_attestation",
+        "ep needs authnrCfg",
+    ),
+    (
+        |p| p.enterprise_rp_ids = vec!["example.com".to_owned()],
+        "enterprise_rp_ids",
+        "enterpriseRpIds needs ep",
+    ),
+    (
+        |p| {
+            p.versions.remove(&Version::Fido23);
+            p.per_cred_mgmt_ro = false;
+            without(p, &[Extension::ThirdPartyPayment]);
+        },
+        "long_touch_for_reset",
+        "longTouchForReset needs FIDO_2_3",
+    ),
+    (
+        |p| {
+            p.versions.remove(&Version::Fido23);
+            p.per_cred_mgmt_ro = false;
+            p.long_touch_for_reset = None;
+            without(p, &[Extension::ThirdPartyPayment]);
+        },
+        "pin_complexity_policy",
+        "pinComplexityPolicy needs FIDO_2_3",
+    ),
+    (
+        |p| p.max_pin_length = 7,
+        "max_pin_length",
+        "maxPINLength is 8 at least",
+    ),
+    (
+        |p| p.max_pin_length = 64,
+        "max_pin_length",
+        "maxPINLength is 8 at least and 63 at most",
+    ),
+    (
+        |p| {
+            p.max_pin_length = 8;
+            p.min_pin_length = 9;
+        },
+        "max_pin_length",
+        "maxPINLength is minPINLength at least",
+    ),
+    (
         |p| p.max_cred_blob_length = 31,
         "max_cred_blob_length",
         "maxCredBlobLength is 32 at least with credBlob",
@@ -301,6 +431,7 @@ const BROKEN: [(Change, &str, &str); 47] = [
         |p| {
             p.max_discoverable_credentials = 0;
             p.cred_mgmt = false;
+            p.per_cred_mgmt_ro = false;
             without(p, &[Extension::CredBlob, Extension::LargeBlobKey]);
             p.max_cred_blob_length = 0;
         },
@@ -317,6 +448,7 @@ fn without(profile: &mut Profile, extensions: &[Extension]) {
 
 fn fido_2_0(profile: &mut Profile) {
     profile.versions.remove(&Version::Fido21);
+    profile.versions.remove(&Version::Fido23);
 }
 
 fn no_set_min_pin_length(profile: &mut Profile) {

@@ -47,6 +47,7 @@ fn credential(rng: &mut Rng) -> Credential {
         large_blob_key: Some(Secret::random(rng)),
         sequence: 0,
         discoverable: true,
+        third_party_payment: false,
         backup_eligible: None,
         backup_state: None,
     }
@@ -253,6 +254,7 @@ fn record_of_a_passkey_is_written_as_it_was_before_rs256() {
     let passkey = credential(&mut rng);
     let other = Credential {
         discoverable: false,
+        third_party_payment: false,
         ..passkey.clone()
     };
     assert!(!says_discoverable(&Record::Credential(Box::new(passkey))));
@@ -265,6 +267,7 @@ fn credential_that_is_not_discoverable_is_found_by_id_alone() {
     let mut state = KeyState::load(created()).unwrap();
     let hidden = Credential {
         discoverable: false,
+        third_party_payment: false,
         ..credential(&mut rng)
     };
     state.apply(registration(&hidden));

@@ -164,10 +164,11 @@ impl Response<'_> {
     }
 }
 
-/// templateInfo: 0x01 templateId and 0x02 templateFriendlyName.
+/// templateInfo: 0x01 templateId and 0x02 templateFriendlyName. The name is optional there, and
+/// python-fido2 wants one all the same.
 fn template_info(template: &Fingerprint) -> Value {
     let id = (Value::from(0x01), Value::Bytes(template.id.to_vec()));
-    let name = template.name.clone();
-    let name = name.map(|name| (Value::from(0x02), Value::from(name)));
-    Value::Map([id].into_iter().chain(name).collect())
+    let name = template.name.clone().unwrap_or_default();
+    let name = (Value::from(0x02), Value::from(name));
+    Value::Map(vec![id, name])
 }

@@ -1,4 +1,4 @@
-//! authenticatorConfig, 0x0D (CTAP 2.1 §6.11).
+//! authenticatorConfig, 0x0D (CTAP 2.1 §6.11, CTAP 2.3 §6.11).
 
 use ciborium::Value;
 
@@ -7,8 +7,10 @@ use crate::status::Status;
 
 /// A subcommand with its parameters.
 pub(crate) enum Subcommand {
+    EnableEnterpriseAttestation,
     ToggleAlwaysUv,
     SetMinPinLength(SetMinPinLength),
+    EnableLongTouchForReset,
     /// One that this key does not offer, or that does not exist.
     Other,
 }
@@ -19,6 +21,8 @@ pub(crate) struct SetMinPinLength {
     pub(crate) new_min_pin_length: Option<u64>,
     pub(crate) rp_ids: Option<Vec<String>>,
     pub(crate) force_change_pin: bool,
+    /// CTAP 2.2: true enables the policy; false changes nothing.
+    pub(crate) pin_complexity_policy: Option<bool>,
 }
 
 /// The parameters.
@@ -36,8 +40,10 @@ impl Request {
         Ok(Self {
             message: message.ok_or(Status::InvalidParameter)?,
             subcommand: match common.subcommand {
+                0x01 => Subcommand::EnableEnterpriseAttestation,
                 0x02 => Subcommand::ToggleAlwaysUv,
                 0x03 => Subcommand::SetMinPinLength(set_min_pin_length(common.params)?),
+                0x04 => Subcommand::EnableLongTouchForReset,
                 _ => Subcommand::Other,
             },
             pin_uv_auth: common.pin_uv_auth,
@@ -54,5 +60,6 @@ fn set_min_pin_length(params: Option<Value>) -> Result<SetMinPinLength, Status> 
         new_min_pin_length: members.optional(0x01, cbor::unsigned)?,
         rp_ids: members.optional(0x02, |value| cbor::list(value, cbor::text))?,
         force_change_pin: members.optional(0x03, cbor::boolean)?.unwrap_or_default(),
+        pin_complexity_policy: members.optional(0x04, cbor::boolean)?,
     })
 }

@@ -88,6 +88,8 @@ pub(crate) enum Response<'a> {
         public_key: PublicKey,
         cred_protect: CredProtect,
         large_blob_key: Option<&'a Secret>,
+        /// Where the key has the extension.
+        third_party_payment: Option<bool>,
         /// How many there are, in the first response.
         total: Option<u64>,
     },
@@ -125,6 +127,7 @@ impl Response<'_> {
                 public_key,
                 cred_protect,
                 large_blob_key,
+                third_party_payment,
                 total,
             } => {
                 let descriptor = cbor::text_map([
@@ -140,6 +143,7 @@ impl Response<'_> {
                 members.push((0x0a, Value::from(cred_protect.level())));
                 let key = large_blob_key.map(|key| key.as_bytes().to_vec());
                 members.extend(key.map(|key| (0x0b, Value::Bytes(key))));
+                members.extend(third_party_payment.map(|enabled| (0x0c, Value::from(enabled))));
                 members
             }
         };

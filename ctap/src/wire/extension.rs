@@ -1,4 +1,4 @@
-//! Extension inputs and outputs (CTAP 2.1 §12, CTAP 2.2 §12.8).
+//! Extension inputs and outputs (CTAP 2.1 §12, CTAP 2.2 §12.8 to §12.10).
 
 use ciborium::Value;
 
@@ -33,6 +33,8 @@ pub(crate) struct MakeInputs {
     pub(crate) hmac_secret_mc: Option<HmacSalts>,
     pub(crate) large_blob_key: Option<bool>,
     pub(crate) min_pin_length: bool,
+    pub(crate) pin_complexity_policy: bool,
+    pub(crate) third_party_payment: bool,
 }
 
 impl MakeInputs {
@@ -46,6 +48,8 @@ impl MakeInputs {
             hmac_secret_mc: members.optional("hmac-secret-mc", hmac_salts)?,
             large_blob_key: members.optional("largeBlobKey", cbor::boolean)?,
             min_pin_length: wanted(members.optional("minPinLength", cbor::boolean)?),
+            pin_complexity_policy: wanted(members.optional("pinComplexityPolicy", cbor::boolean)?),
+            third_party_payment: wanted(members.optional("thirdPartyPayment", cbor::boolean)?),
         })
     }
 }
@@ -56,6 +60,7 @@ pub(crate) struct GetInputs {
     pub(crate) cred_blob: bool,
     pub(crate) hmac_secret: Option<HmacSalts>,
     pub(crate) large_blob_key: Option<bool>,
+    pub(crate) third_party_payment: bool,
 }
 
 impl GetInputs {
@@ -65,6 +70,8 @@ impl GetInputs {
             cred_blob: members.optional("credBlob", cbor::boolean)? == Some(true),
             hmac_secret: members.optional("hmac-secret", hmac_salts)?,
             large_blob_key: members.optional("largeBlobKey", cbor::boolean)?,
+            third_party_payment: members.optional("thirdPartyPayment", cbor::boolean)?
+                == Some(true),
         })
     }
 }
@@ -105,6 +112,16 @@ impl Outputs {
 
     pub(crate) fn min_pin_length(&mut self, length: u8) {
         self.0.push(("minPinLength", Value::from(length)));
+    }
+
+    /// At registration: whether simple PINs are refused.
+    pub(crate) fn pin_complexity_policy(&mut self, in_force: bool) {
+        self.0.push(("pinComplexityPolicy", Value::from(in_force)));
+    }
+
+    /// At authentication: whether other sites may ask to pay with the credential.
+    pub(crate) fn third_party_payment(&mut self, enabled: bool) {
+        self.0.push(("thirdPartyPayment", Value::from(enabled)));
     }
 
     /// The encoded map, `None` when there is nothing in it.

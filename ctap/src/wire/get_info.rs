@@ -1,11 +1,11 @@
-//! authenticatorGetInfo, 0x04 (CTAP 2.1 §6.4).
+//! authenticatorGetInfo, 0x04 (CTAP 2.1 §6.4, CTAP 2.3 §6.4).
 
 use ciborium::Value;
 
 use super::{PUBLIC_KEY, cbor};
 use crate::{
     credential::CREDENTIAL_ID_LEN,
-    profile::{Extension, Profile, Version},
+    profile::{AttestationType, Extension, Profile, Version},
 };
 
 /// preferredPlatformUvAttempts: how often a platform asks for a finger before it asks for the PIN.
@@ -27,6 +27,13 @@ pub(crate) struct Response<'a> {
     pub(crate) force_pin_change: bool,
     /// How many more discoverable credentials fit.
     pub(crate) remaining_discoverable_credentials: u64,
+    /// Option ep, of a key that has it.
+    pub(crate) enterprise_attestation: bool,
+    /// Of a key that has it.
+    pub(crate) pin_complexity_policy: bool,
+    pub(crate) long_touch_for_reset: Option<bool>,
+    /// encIdentifier and encCredStoreState, while there is a persistent token.
+    pub(crate) identifiers: Option<[Vec<u8>; 2]>,
 }
 
 impl Response<'_> {
@@ -43,7 +50,7 @@ impl Response<'_> {
         });
         let [major, minor, build] = profile.firmware_version;
         let firmware = u32::from_be_bytes([0, major, minor, build]);
-        let pin_rules = profile.client_pin && profile.versions.contains(&Version::Fido21);
+        let pin_rules = profile.client_pin && profile.ctap2_1();
         let members: [(i64, bool, Value); 16] = [
             (0x01, true, text(self.versions())),
             (0x02, !extensions.is_empty(), text(extensions)),
@@ -87,19 +94,69 @@ impl Response<'_> {
             .filter(|(_, present, _)| *present)
             .map(|(key, _, value)| (Value::from(key), value))
             .collect();
-        if profile.built_in_uv {
-            members.push((Value::from(0x11), PREFERRED_PLATFORM_UV_ATTEMPTS.into()));
-            members.push((Value::from(0x12), USER_VERIFY_FINGERPRINT_INTERNAL.into()));
-        }
-        if profile.rk() {
-            let remaining = Value::from(self.remaining_discoverable_credentials);
-            members.push((Value::from(0x14), remaining));
-        }
-        if profile.built_in_uv && profile.client_pin {
-            let count = Value::from(self.uv_count_since_last_pin_entry);
-            members.push((Value::from(0x17), count));
-        }
+        members.extend(self.later_members());
         cbor::emit(&Value::Map(members))
+    }
+
+    /// The members from 0x11 on, in order; those of CTAP 2.2 and 2.3 are a key's that says so.
+    fn later_members(&self) -> Vec<(Value, Value)> {
+        let profile = self.profile;
+        let text = |texts: &[&str]| Value::Array(texts.iter().copied().map(Value::from).collect());
+        let ctap2_3 = profile.ctap2_3();
+        let long_touch = self.long_touch_for_reset.filter(|_| ctap2_3);
+        let complexity = profile.pin_complexity_policy.filter(|_| ctap2_3);
+        let [identifier, store_state] = match &self.identifiers {
+            Some([identifier, state]) => [Some(identifier), Some(state)].map(|one| one.cloned()),
+            None => [None, None],
+        };
+        let formats: &[&str] = match profile.attestation {
+            AttestationType::None => &["none"],
+            AttestationType::SelfAttestation | AttestationType::Batch => &["packed", "none"],
+        };
+        let commands = config_commands(profile).into_iter().map(Value::from);
+        let members = [
+            (
+                0x11,
+                profile
+                    .built_in_uv
+                    .then(|| PREFERRED_PLATFORM_UV_ATTEMPTS.into()),
+            ),
+            (
+                0x12,
+                profile
+                    .built_in_uv
+                    .then(|| USER_VERIFY_FINGERPRINT_INTERNAL.into()),
+            ),
+            (
+                0x14,
+                profile
+                    .rk()
+                    .then(|| self.remaining_discoverable_credentials.into()),
+            ),
+            (0x16, ctap2_3.then(|| text(formats))),
+            (
+                0x17,
+                (profile.built_in_uv && profile.client_pin)
+                    .then(|| self.uv_count_since_last_pin_entry.into()),
+            ),
+            (0x18, long_touch.map(Value::from)),
+            (0x19, identifier.map(Value::Bytes)),
+            (0x1a, ctap2_3.then(|| text(&["usb"]))),
+            (0x1b, complexity.map(|_| self.pin_complexity_policy.into())),
+            (
+                0x1d,
+                (ctap2_3 && profile.client_pin).then(|| profile.max_pin_length.into()),
+            ),
+            (0x1e, store_state.map(Value::Bytes)),
+            (
+                0x1f,
+                (ctap2_3 && profile.authnr_cfg).then(|| Value::Array(commands.collect())),
+            ),
+        ];
+        let members = members.into_iter();
+        members
+            .filter_map(|(key, value)| Some((Value::from(key), value?)))
+            .collect()
     }
 
     /// §7.2.4: alwaysUv without built-in verification takes U2F away.
@@ -125,7 +182,10 @@ impl Response<'_> {
         if profile.always_uv.is_some() {
             options.push(("alwaysUv", self.always_uv));
         }
-        if profile.versions.contains(&Version::Fido21) {
+        if profile.enterprise_attestation.is_some() {
+            options.push(("ep", self.enterprise_attestation));
+        }
+        if profile.ctap2_1() {
             let uv_not_required = profile.make_cred_uv_not_rqd && !self.always_uv;
             options.push(("makeCredUvNotRqd", uv_not_required));
         }
@@ -136,6 +196,7 @@ impl Response<'_> {
             ("credMgmt", profile.cred_mgmt),
             ("largeBlobs", profile.large_blobs),
             ("credentialMgmtPreview", profile.cred_mgmt),
+            ("perCredMgmtRO", profile.per_cred_mgmt_ro),
             ("pinUvAuthToken", profile.pin_uv_auth_token),
             ("setMinPINLength", profile.set_min_pin_length),
             (
@@ -147,4 +208,17 @@ impl Response<'_> {
         let options = options.into_iter();
         cbor::sorted_text_map(options.map(|(name, value)| (name, value.into())).collect())
     }
+}
+
+/// authenticatorConfigCommands: the subcommands that `config` serves.
+fn config_commands(profile: &Profile) -> Vec<u8> {
+    [
+        (0x01, profile.enterprise_attestation.is_some()),
+        (0x02, profile.always_uv.is_some()),
+        (0x03, profile.set_min_pin_length),
+        (0x04, profile.long_touch_for_reset.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(command, served)| served.then_some(command))
+    .collect()
 }

@@ -102,6 +102,8 @@ pub(crate) enum Statement {
 pub(crate) struct Response {
     pub(crate) auth_data: Vec<u8>,
     pub(crate) statement: Statement,
+    /// epAtt: the statement is an enterprise attestation.
+    pub(crate) enterprise: bool,
     /// The credential's largeBlobKey, for a platform that asked for one (§12.3).
     pub(crate) large_blob_key: Option<Secret>,
 }
@@ -131,6 +133,9 @@ impl Response {
             (Value::from(0x02), Value::Bytes(self.auth_data)),
             (Value::from(0x03), statement),
         ];
+        if self.enterprise {
+            members.push((Value::from(0x04), Value::from(true)));
+        }
         if let Some(key) = self.large_blob_key {
             members.push((Value::from(0x05), Value::Bytes(key.as_bytes().to_vec())));
         }

@@ -206,6 +206,10 @@ fn responses_are_canonical() {
         min_pin_length: 4,
         force_pin_change: false,
         remaining_discoverable_credentials: 5,
+        enterprise_attestation: true,
+        pin_complexity_policy: true,
+        long_touch_for_reset: Some(true),
+        identifiers: Some([vec![1; 32], vec![2; 32]]),
     };
     assert_eq!(strict::check(&info.emit()), Ok(()));
     for statement in [
@@ -224,6 +228,7 @@ fn responses_are_canonical() {
         let response = Response {
             auth_data: vec![0; 37],
             statement,
+            enterprise: true,
             large_blob_key: Some(Secret::from_bytes([7; 32])),
         };
         assert_eq!(strict::check(&response.emit()), Ok(()));
@@ -274,6 +279,7 @@ fn info_of_a_sensor_is_canonical() {
     let profile = Profile {
         built_in_uv: true,
         bio_enroll: true,
+        enterprise_attestation: Some(false),
         ..Profile::default()
     };
     let info = get_info::Response {
@@ -285,6 +291,10 @@ fn info_of_a_sensor_is_canonical() {
         min_pin_length: 4,
         force_pin_change: false,
         remaining_discoverable_credentials: 5,
+        enterprise_attestation: false,
+        pin_complexity_policy: false,
+        long_touch_for_reset: None,
+        identifiers: None,
     };
     assert_eq!(strict::check(&info.emit()), Ok(()));
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Desk, Done, client::Ask, running::named};
 use crate::{
     cli::Failure,
-    rig::{BackupView, SnapshotLoss, SnapshotView},
+    rig::{AttestationRoot, BackupView, SnapshotLoss, SnapshotView},
     vault::{Protection, unlock::Passphrase},
 };
 
@@ -39,6 +39,14 @@ impl BackupFor {
 }
 
 impl Desk {
+    /// What a relying party under test is to trust.
+    pub(in crate::cli) fn attestation_root(&self) -> Done<AttestationRoot> {
+        match self {
+            Self::Here(here) => here.ask(async |rig| rig.attestation_root().await),
+            Self::There(running) => running.ask(Ask::get(["attestation-root"])),
+        }
+    }
+
     /// Keeps the vault's state as of now.
     pub(in crate::cli) fn snapshot(&self, name: &str) -> Done<SnapshotView> {
         match self {

@@ -50,7 +50,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["keys", "ephemeral"])]
     pub(super) key: Vec<String>,
     /// What a key is that is made now: default, u2f-only, fido-2.0, fido-2.1-pin, no-prf,
-    /// uv-not-required, tiny, passkey-provider, or a TOML file, in which what is left out is as in
+    /// uv-not-required, tiny, passkey-provider, full, bio, enterprise, pqc, or a TOML file, in which what is left out is as in
     /// default.
     #[arg(long, value_name = "NAME|FILE", value_parser = profile)]
     pub(super) profile: Option<ProfileArg>,

@@ -11,9 +11,9 @@ use axum::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    control::{App, body::Profiles, openapi},
+    control::{App, body::Profiles, openapi, problem::Problem},
     profile::Profile,
-    rig::ServerView,
+    rig::{AttestationRoot, ServerView},
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -21,6 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(description))
         .routes(routes!(server))
         .routes(routes!(profiles))
+        .routes(routes!(attestation_root))
 }
 
 /// This description.
@@ -52,4 +53,14 @@ async fn server(State(app): State<App>) -> Json<ServerView> {
 async fn profiles() -> Json<Profiles> {
     let profiles = Profile::names().map(str::to_owned).collect();
     Json(Profiles { profiles })
+}
+
+/// The root certificate of the test authority that the keys attest with.
+#[utoipa::path(
+    get, path = "/attestation-root", tag = "server",
+    responses((status = 200, description = "What a relying party under test is to trust.",
+        body = AttestationRoot))
+)]
+async fn attestation_root(State(app): State<App>) -> Result<Json<AttestationRoot>, Problem> {
+    Ok(Json(app.rig.attestation_root().await?))
 }

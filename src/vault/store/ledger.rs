@@ -12,6 +12,7 @@ use rand_chacha::{
     ChaCha20Rng,
     rand_core::{Rng as _, SeedableRng as _},
 };
+use roamkey_ctap::AttestationAuthority;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -276,6 +277,9 @@ pub(crate) struct Header {
     /// What the ways to unlock amount to; schema 1 had none.
     #[serde(default)]
     pub(crate) unlocks: Option<Digest>,
+    /// What issues the keys' attestation certificates; schema 2 had none.
+    #[serde(default)]
+    pub(crate) authority: Option<AttestationAuthority>,
 }
 
 /// What is in memory of a vault's own rows.
@@ -285,6 +289,8 @@ pub(crate) struct Ledger {
     pub(crate) sum: Sum,
     /// `None` while the file is of schema 1.
     pub(crate) unlocks: Option<Digest>,
+    /// `None` while the file is of schema 2.
+    pub(crate) authority: Option<AttestationAuthority>,
     pub(crate) keys: BTreeMap<KeyNumber, Entry>,
     pub(crate) snapshots: BTreeMap<u32, SnapshotEntry>,
 }
@@ -301,6 +307,7 @@ pub(crate) struct Written {
     pub(crate) commit: u64,
     pub(crate) sum: Sum,
     pub(crate) unlocks: Digest,
+    pub(crate) authority: Option<AttestationAuthority>,
     /// `None` for a key that is gone.
     pub(crate) keys: Vec<(KeyNumber, Option<Entry>)>,
     /// `None` for a snapshot that is gone.
@@ -319,6 +326,7 @@ impl Ledger {
         self.commit = written.commit;
         self.sum = written.sum;
         self.unlocks = Some(written.unlocks);
+        self.authority = written.authority;
         for (number, entry) in written.keys {
             match entry {
                 Some(entry) => self.keys.insert(number, entry),

@@ -71,9 +71,10 @@ impl Locked {
             vault: self.format.vault,
             schema: self.format.schema,
             ledger: Ledger {
-                commit: header.map_or(0, |header| header.commit),
+                commit: header.as_ref().map_or(0, |header| header.commit),
                 sum,
                 unlocks: written,
+                authority: header.and_then(|header| header.authority),
                 keys,
                 snapshots,
             },

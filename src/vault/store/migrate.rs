@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | 1 | sealed records, their sum, and a witness for each |
 //! | 2 | the header answers for the ways to unlock; keys know how many bytes they take |
+//! | 3 | the authority behind attestation certificates; fingers, built-in verification, persistent tokens and issued attestations as records of keys |
 
 use super::{SCHEMA, Store};
 use crate::vault::VaultError;
@@ -23,7 +24,16 @@ impl Store {
         let write = self.db.begin_write()?;
         super::put_ballast(&write)?;
         write.commit()?;
+        let authority = match &self.ledger.authority {
+            Some(authority) => authority.clone(),
+            None => {
+                let slots = self.slots()?;
+                let created = slots.iter().map(|slot| slot.created).min();
+                super::new_authority(created.unwrap_or(0))?
+            }
+        };
         self.write(|transaction| {
+            transaction.set_authority(authority);
             // What the header lacks, every commit writes.
             transaction.count_bytes()?;
             transaction.put_format()

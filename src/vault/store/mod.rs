@@ -33,6 +33,7 @@ use redb::{
     Builder, ReadTransaction, ReadableDatabase as _, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
 };
+use roamkey_ctap::AttestationAuthority;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -43,6 +44,7 @@ use super::{
     seal::{SealingKey, VaultId},
     unlock::Slot,
 };
+use crate::key::Seed;
 pub(crate) use frozen::Frozen;
 use handle::Handle;
 pub use keys::MAX_KEY_NAME_LEN;
@@ -53,7 +55,7 @@ pub(crate) use load::StoredKey;
 pub use snapshot::{KeyLoss, Loss, Passkey, Snapshot};
 
 /// The schema that this program writes.
-pub(crate) const SCHEMA: u32 = 2;
+pub(crate) const SCHEMA: u32 = 3;
 
 /// Pages that are kept in memory at most, in bytes. Compacting reads all of them again and again.
 const CACHE_LEN: usize = 64 << 20;
@@ -217,7 +219,9 @@ impl Store {
         let write = store.db.begin_write()?;
         put_ballast(&write)?;
         write.commit()?;
+        let authority = new_authority(slot.created)?;
         store.write(|transaction| {
+            transaction.set_authority(authority);
             transaction.put_format()?;
             transaction.put_slot(slot)
         })?;
@@ -241,6 +245,17 @@ impl Store {
     /// The ways to unlock it.
     pub(crate) fn slots(&self) -> Result<Vec<Slot>, VaultError> {
         read_slots(&self.db.begin_read()?)
+    }
+
+    /// What issues the attestation certificates of its keys.
+    ///
+    /// # Errors
+    /// The file is of an older schema, and was opened to be looked at alone.
+    pub fn attestation_authority(&self) -> Result<AttestationAuthority, VaultError> {
+        let authority = self.ledger.authority.clone();
+        authority.ok_or_else(|| {
+            VaultError::Refused("the vault is of an older schema and has no authority".to_owned())
+        })
     }
 
     /// How many commits there were, for nobody else to read or write.
@@ -307,6 +322,13 @@ impl Store {
         copy.close()?;
         Ok(())
     }
+}
+
+/// An authority that has never been; `created` is in seconds since 1970.
+fn new_authority(created: u64) -> Result<AttestationAuthority, VaultError> {
+    let no_randomness = |why| VaultError::system("the vault gets no authority", why);
+    let mut seed = Seed::random().map_err(no_randomness)?;
+    Ok(AttestationAuthority::create(seed.rng(), created))
 }
 
 fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(

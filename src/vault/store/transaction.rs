@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use redb::{ReadableTable as _, Table, WriteTransaction};
-use roamkey_ctap::{Change, ChangeSet};
+use roamkey_ctap::{AttestationAuthority, Change, ChangeSet};
 
 use super::{
     FORMAT, Format, HEADER, KEYS, META, RECORDS, SCHEMA, Store, UNLOCKS, WITNESSES,
@@ -54,6 +54,7 @@ pub(crate) struct Transaction<'t> {
     /// The rows of keys that changed; `None` for a key that was removed.
     pub(super) touched: BTreeMap<KeyNumber, Option<KeyRow>>,
     unlocks_touched: bool,
+    authority: Option<AttestationAuthority>,
     /// The same of snapshots.
     pub(super) touched_snapshots: BTreeMap<u32, Option<SnapshotRow>>,
 }
@@ -75,6 +76,7 @@ impl<'t> Transaction<'t> {
             ledger,
             touched: BTreeMap::new(),
             unlocks_touched: false,
+            authority: ledger.authority.clone(),
             touched_snapshots: BTreeMap::new(),
         })
     }
@@ -85,6 +87,11 @@ impl<'t> Transaction<'t> {
             Some(row) => row.as_ref(),
             None => self.ledger.keys.get(&number).map(|entry| &entry.row),
         }
+    }
+
+    /// What issues the keys' attestation certificates from now on.
+    pub(crate) fn set_authority(&mut self, authority: AttestationAuthority) {
+        self.authority = Some(authority);
     }
 
     /// Whether there is such a key.
@@ -234,6 +241,7 @@ impl<'t> Transaction<'t> {
             commit: self.ledger.commit + 1,
             sum: self.ledger.sum,
             unlocks,
+            authority: self.authority.take(),
             keys: Vec::new(),
             snapshots: Vec::new(),
         };
@@ -258,6 +266,7 @@ impl<'t> Transaction<'t> {
             commit: written.commit,
             sum: written.sum,
             unlocks: Some(written.unlocks),
+            authority: written.authority.clone(),
         };
         let sealed = self.seals.seal_value(Kind::Header, 0, &header);
         let sealed = sealed.ok_or_else(unencodable)?;

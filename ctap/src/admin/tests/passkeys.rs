@@ -209,7 +209,9 @@ fn injected_passkey_takes_the_accounts_old_ones_place() {
         &rp,
         Algorithm::Es256,
         CredProtect::default(),
-        Origin::Ctap2,
+        Origin::Ctap2 {
+            third_party_payment: false,
+        },
     );
     let derived = NewPasskey {
         id: Some(derived),

@@ -167,9 +167,18 @@ def stored_passkey(key):
     create_and_get(browser, Resident.REQUIRED, Verification.REQUIRED, between)
 
 
-def create_and_get(browser, resident_key, user_verification, between=lambda: None):
+@check("headless chromium: a passkey with a finger", keys=["bio/1-5"], limit_s=480)
+def finger(_key):
+    browser = the_browser(headless=True)
+    create_and_get(browser, Resident.REQUIRED, Verification.REQUIRED, has_pin=False)
+
+
+def create_and_get(
+    browser, resident_key, user_verification, between=lambda: None, has_pin=True
+):
     """Both ceremonies, each judged by `webauthn` and by fido2.server."""
     verified = user_verification == Verification.REQUIRED
+    asks = verified and has_pin
     user_id = os.urandom(16)
     options = webauthn.generate_registration_options(
         rp_id=RP_ID,
@@ -193,7 +202,7 @@ def create_and_get(browser, resident_key, user_verification, between=lambda: Non
     )
     second = SecondOpinion(browser.origin, user_verification)
     second.registered(options.challenge, made)
-    equal(PIN_STEP in browser.desktop.steps(), verified, "whether create asked for the PIN")
+    equal(PIN_STEP in browser.desktop.steps(), asks, "whether create asked for the PIN")
     private(second.credential_of(user_id))
     between()
 
@@ -217,7 +226,7 @@ def create_and_get(browser, resident_key, user_verification, between=lambda: Non
     equal(authentication.credential_id, registration.credential_id, "credential id")
     require(authentication.new_sign_count > registration.sign_count, "the counter did not rise")
     second.authenticated(options.challenge, answer)
-    equal(PIN_STEP in browser.desktop.steps(), verified, "whether get asked for the PIN")
+    equal(PIN_STEP in browser.desktop.steps(), asks, "whether get asked for the PIN")
     if resident_key == Resident.REQUIRED:
         handle = websafe_decode(answer["response"]["userHandle"])
         equal(handle, user_id, "user handle")

@@ -32,6 +32,7 @@ def info(key, max_msg_size=7609):
         equal(said.versions, VERSIONS, "versions")
         secrets = ["hmac-secret", "hmac-secret-mc"]
         expected = ["credBlob", "credProtect", *secrets, "largeBlobKey", "minPinLength"]
+        expected += ["pinComplexityPolicy", "thirdPartyPayment"]
         equal(list(said.extensions), expected, "extensions")
         expected = {
             "rk": True,
@@ -44,6 +45,7 @@ def info(key, max_msg_size=7609):
             "authnrCfg": True,
             "setMinPINLength": True,
             "pinUvAuthToken": True,
+            "perCredMgmtRO": True,
             "alwaysUv": False,
             "makeCredUvNotRqd": False,
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 from fido2 import cbor
 from fido2.webauthn import AuthenticatorData
 
-from fido import Credential
+from fido import VERSIONS, Credential
 from harness import check, equal, require, run, run_on_terminal
 from pins import PIN, fresh, secret, secret_pin
 
@@ -26,16 +26,17 @@ def token_list(key):
 def token_info(key):
     said = run("fido2-token", "-I", key.node)
     facts = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
-    equal(facts.get("version strings"), "U2F_V2, FIDO_2_0, FIDO_2_1", "version strings")
+    equal(facts.get("version strings"), ", ".join(VERSIONS), "version strings")
     extensions = "credBlob, credProtect, hmac-secret, hmac-secret-mc, largeBlobKey, minPinLength"
+    extensions += ", pinComplexityPolicy, thirdPartyPayment"
     equal(facts.get("extension strings"), extensions, "extension strings")
-    # This version of the tool has no name for ES256K and ES512.
+    # This version of the tool has no names for ES256K and ES512.
     algorithms = [line.split()[0] for line in facts.get("algorithms", "").split(", ")]
     equal(algorithms, ["es256", "eddsa", "es384", "unknown", "unknown", "rs256"], "algorithms")
     options = set(facts.get("options", "").split(", "))
     expected = {"rk", "up", "noplat", "noclientPin", "credMgmt", "authnrCfg", "setMinPINLength"}
     expected |= {"pinUvAuthToken", "noalwaysUv", "credentialMgmtPreview", "nomakeCredUvNotRqd"}
-    expected |= {"largeBlobs"}
+    expected |= {"largeBlobs", "perCredMgmtRO"}
     equal(options, expected, "options")
     equal(facts.get("pin protocols"), "2, 1", "pin protocols")
     equal(facts.get("pin retries"), "undefined", "pin retries without a PIN")
@@ -76,7 +77,7 @@ def levels(key):
         tools = Tools(key, f"level{level}.tools.example", resident=True, pin=PIN)
         tools.both(protect=level)
         # Without the PIN only the first level is found without its id.
-        tools.pin = None
+        tools.pin, tools.uv = None, False
         if level == 1:
             tools.assertion()
         else:
@@ -93,7 +94,7 @@ def hmac_secret(key):
         tools.make("-h")
         found = [tools.assertion(salt) for salt in (*salts, salts[0])]
         equal(found[2], found[0], "the secret of the same salt")
-        tools.pin = None
+        tools.pin, tools.uv = None, False
         found += [tools.assertion(salt) for salt in salts]
         equal(len(set(found)), 4, "different secrets of two salts, with and without UV")
 
@@ -109,6 +110,8 @@ class Tools:
         self.key, self.rp_id, self.kind, self.pin = key, rp_id, kind, pin
         self.user_id = os.urandom(16)
         self.id = None
+        # Whether a person is verified: with the PIN, or without one by the key itself.
+        self.uv = pin is not None
         # Of the last assertion.
         self.counter = None
         self.flags = ["-r"] if resident else []
@@ -127,7 +130,7 @@ class Tools:
 
     def make(self, *flags):
         """Makes the credential and verifies its attestation."""
-        uv = ["-v"] if self.pin else []
+        uv = ["-v"] if self.uv else []
         ask = [encoded(os.urandom(32)), self.rp_id, "tester", encoded(self.user_id)]
         self._write("make", ask)
         files = ["-i", self.here / "make", "-o", self.here / "made"]
@@ -139,7 +142,8 @@ class Tools:
 
     def get(self, salt=None, expect=0):
         """Gets an assertion; returns what the tool says."""
-        uv = ["-v"] if self.pin else []
+        # With -v it asks for a PIN, whatever the key can do.
+        uv = [] if not self.uv else ["-v"] if self.pin else ["-t", "uv=true"]
         hmac = ["-h"] if salt else []
         ask = [encoded(os.urandom(32)), self.rp_id]
         ask += [] if self.flags else [self.id]
@@ -152,7 +156,7 @@ class Tools:
     def assertion(self, salt=None):
         """Gets an assertion and verifies it; returns the secret of hmac-secret."""
         self.get(salt)
-        verify = ["fido2-assert", "-V", "-p", *(["-v"] if self.pin else [])]
+        verify = ["fido2-assert", "-V", "-p", *(["-v"] if self.uv else [])]
         verify += ["-h"] if salt else []
         verify += ["-i", self.here / "answer", self.here / "public.pem", self.kind]
         run(*verify)

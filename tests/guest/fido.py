@@ -22,7 +22,7 @@ from harness import Failure, equal, require
 ERR = CtapError.ERR
 FLAG = AuthenticatorData.FLAG
 # What a key of the default profile announces.
-VERSIONS = ["U2F_V2", "FIDO_2_0", "FIDO_2_1"]
+VERSIONS = ["U2F_V2", "FIDO_2_0", "FIDO_2_1", "FIDO_2_3"]
 ES256_ONLY = [{"type": "public-key", "alg": ES256.ALGORITHM}]
 
 

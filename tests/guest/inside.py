@@ -23,6 +23,8 @@ HOMES = Path("/run/homes")
 SERVERS = {
     "uhid": "--backend uhid --ephemeral --touch auto",
     "uhid-pin": "--backend uhid --ephemeral --touch auto",
+    "uhid-enterprise": "--backend uhid --ephemeral --touch auto --profile enterprise",
+    "uhid-full": "--backend uhid --ephemeral --touch auto --profile full",
     "vhci": "--attach --ephemeral --touch auto",
 }
 

@@ -99,6 +99,7 @@ def _note_shared(result):
 
 _noting("set_pin", 1, lambda _result: None)
 _noting("change_pin", 2, lambda _result: None)
+_noting("get_uv_token", 0, lambda result: secret("a token", result))
 _noting("get_pin_token", 1, lambda result: secret("a token", result))
 _noting("_get_shared_secret", 0, _note_shared)
 

@@ -20,6 +20,7 @@ use std::{
     thread,
 };
 
+use roamkey_ctap::AttestationAuthority;
 use tokio::sync::oneshot;
 
 pub use cipher::{Opener, Protection};
@@ -57,6 +58,7 @@ pub struct Backup {
     /// When it was written, in seconds since 1970.
     pub created: u64,
     pub(crate) keys: Vec<(KeyNumber, StoredKey)>,
+    pub(crate) authority: Option<AttestationAuthority>,
 }
 
 impl Backup {
@@ -75,6 +77,7 @@ impl Backup {
             commit: totals.commit,
             created: totals.created,
             keys,
+            authority: totals.authority,
         })
     }
 

@@ -30,6 +30,7 @@ virtual_scenarios!(
     enterprise_attestation_is_the_keys_own_and_the_batchs_is_not,
     u2f_registration_shows_the_batch_certificate,
     self_attestation_is_a_fault_of_a_batch,
+    fault_instead_of_enterprise_attestation_is_not_called_one,
     certificates_survive_a_reset_and_a_restart,
 );
 
@@ -117,7 +118,9 @@ fn each_type_attests_as_its_profile_says(place: Place) {
 
 fn preferred_format_decides_between_packed_and_none(place: Place) {
     let mut key = enterprise(place);
-    let formats: [(&[&str], &str); 6] = [
+    let formats: [(&[&str], &str); 8] = [
+        (&[], "packed"),
+        (&["packed"], "packed"),
         (&["none"], "none"),
         (&["none", "packed"], "none"),
         (&["packed", "none"], "packed"),
@@ -215,6 +218,21 @@ fn self_attestation_is_a_fault_of_a_batch(place: Place) {
     assert!(made.is_by(&credential));
     assert_eq!(x5c(&statement(&made)).len(), 0);
     certificate(&key.make(&MakeCredential::new(RP, b"alice")));
+}
+
+fn fault_instead_of_enterprise_attestation_is_not_called_one(place: Place) {
+    let mut key = enterprise(place);
+    for (fault, format) in [
+        (Fault::AttestationMissing, "none"),
+        (Fault::AttestationSelf, "packed"),
+    ] {
+        key.arm(once(fault));
+        let made = key.make(&asking(LISTED, 1));
+        key.expect_met(&[fault]);
+        assert_eq!(cbor::text(made.member(1)), format);
+        assert_eq!(made.member(4), None, "epAtt of {fault:?}");
+        assert!(is_enterprise(&key.make(&asking(LISTED, 1))), "without it");
+    }
 }
 
 fn certificates_survive_a_reset_and_a_restart(place: Place) {

@@ -9,6 +9,9 @@
 //! {"end":{"keys":1,"records":3,"sha256":"…"}}
 //! ```
 //!
+//! The first line has the vault's `authority` as well, a record's value in form; backups of roamkey
+//! before schema 3 have none, and such a roamkey reads past it, so the version is the same.
+//!
 //! The hash is of all bytes before the last line, so that a text that was cut after it was
 //! decrypted is noticed. Reading is bounded by the length of a line and the file itself.
 
@@ -17,7 +20,7 @@ use std::{
     io::{self, Read, Write},
 };
 
-use roamkey_ctap::{KeyState, Record};
+use roamkey_ctap::{AttestationAuthority, KeyState, Record};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -57,6 +60,8 @@ struct Header {
     commit: u64,
     created: u64,
     keys: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    authority: Option<Plain>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +99,8 @@ pub(super) struct Totals {
     pub(super) created: u64,
     pub(super) keys: u64,
     pub(super) records: u64,
+    /// What issues the vault's attestation certificates; older backups have none.
+    pub(super) authority: Option<AttestationAuthority>,
     /// Of all lines but the last.
     pub(super) sha256: [u8; 32],
 }
@@ -151,6 +158,10 @@ pub(super) fn write<W: Write>(
         line: Zeroizing::new(Vec::with_capacity(USUAL_LINE)),
     };
     let keys = vault.keys.len() as u64;
+    let authority = vault.authority.as_ref().map(|authority| {
+        Plain::of(authority)
+            .ok_or_else(|| VaultError::Refused("the vault's authority is no CBOR".to_owned()))
+    });
     lines.write(&Header {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -158,6 +169,7 @@ pub(super) fn write<W: Write>(
         commit: vault.commit,
         created,
         keys,
+        authority: authority.transpose()?,
     })?;
     let mut records = 0;
     for (number, row) in &vault.keys {
@@ -189,6 +201,7 @@ pub(super) fn write<W: Write>(
         created,
         keys,
         records,
+        authority: vault.authority.clone(),
         sha256,
     };
     Ok((lines.output, totals))
@@ -338,12 +351,17 @@ pub(super) fn read(
     if header.keys > u64::from(MOST_KEYS) {
         return Err(wrong("it has more keys than a vault").into());
     }
+    let authority = header.authority.map(|plain| {
+        let why = "its authority is none that this roamkey knows";
+        plain.to().ok_or_else(|| wrong(why))
+    });
     let mut totals = Totals {
         vault: VaultId::from(vault),
         commit: header.commit,
         created: header.created,
         keys: header.keys,
         records: 0,
+        authority: authority.transpose()?,
         sha256: [0; 32],
     };
     let (mut numbers, mut names, mut ids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());

@@ -59,6 +59,12 @@ fn write(store: &Store, path: &Path, protection: &Protection) -> Result<Written,
     file::write(&store.freeze().unwrap(), path, protection, 99)
 }
 
+/// The root certificate of a vault's authority.
+fn root(store: &Store) -> Vec<u8> {
+    let authority = store.attestation_authority().unwrap();
+    authority.certificate().to_vec()
+}
+
 fn text(error: VaultError) -> String {
     let VaultError::Refused(text) = error else {
         panic!("{error:?}");
@@ -88,6 +94,7 @@ fn restored_vault_has_the_same_keys_with_raised_counters() {
     let path = scratch.file("b.age");
     let (_, store) = two_keys();
     let (protection, opener) = cheap();
+    let trusted = root(&store);
     let written = write(&store, &path, &protection).unwrap();
     assert_eq!((written.keys, written.records), (2, 11 + 3));
     assert_eq!(written.length, fs::metadata(&path).unwrap().len());
@@ -97,11 +104,13 @@ fn restored_vault_has_the_same_keys_with_raised_counters() {
     assert_eq!((backup.commit, backup.created), (store.commits(), 99));
     let (sample, mut other) = Sample::new();
     let commits = other.commits();
+    assert_ne!(root(&other), trusted);
     let numbers = other.restore(backup).unwrap();
     assert_eq!(other.commits(), commits + 1, "all at once");
     assert_eq!(numbers, store.numbers());
     drop(other);
     let other = sample.reopen().unwrap();
+    assert_eq!(root(&other), trusted, "who trusted it still does");
     assert_eq!(other.keys().unwrap(), store.keys().unwrap());
     for number in numbers {
         let before = contents(&store, number).into_iter();
@@ -179,7 +188,9 @@ fn one_key_comes_back_beside_the_live_one_and_undoes_nothing_of_it() {
 
     // In another vault nothing of it is live.
     let (_, mut other) = Sample::new();
+    let own = root(&other);
     let alone = other.restore_key(read(), "work", "work", 7).unwrap();
+    assert_eq!(root(&other), own, "one key brings no authority");
     assert_eq!(
         ceilings(&other, alone),
         (512 + RAISED, vec![256 + RAISED; 3])

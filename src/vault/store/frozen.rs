@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use redb::{ReadTransaction, ReadableDatabase as _};
+use roamkey_ctap::AttestationAuthority;
 
 use super::{
     KeyNumber, Store, StoredKey,
@@ -17,6 +18,7 @@ pub(crate) struct Frozen {
     seals: Seals,
     pub(crate) vault: VaultId,
     pub(crate) commit: u64,
+    pub(crate) authority: Option<AttestationAuthority>,
     /// In the order of the numbers.
     pub(crate) keys: Vec<(KeyNumber, KeyRow)>,
     /// While this reads, the file stays open: a vault that has failed waits to be opened again.
@@ -32,6 +34,7 @@ impl Store {
             seals: self.seals.another()?,
             vault: self.vault,
             commit: self.ledger.commit,
+            authority: self.ledger.authority.clone(),
             keys: keys
                 .map(|(number, entry)| (*number, entry.row.clone()))
                 .collect(),

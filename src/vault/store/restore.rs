@@ -19,6 +19,9 @@ impl Store {
     /// Puts all keys of a backup into a vault without keys, in one commit; they have their
     /// numbers, ids, names and serials again. Every signature counter is raised by 65536.
     ///
+    /// The vault takes over the backup's authority, where that has one: who trusts the root of the
+    /// vault that was lost still trusts what its keys attest.
+    ///
     /// # Errors
     /// The vault has keys, or the file cannot be written.
     pub fn restore(&mut self, backup: Backup) -> Result<Vec<KeyNumber>, VaultError> {
@@ -30,6 +33,9 @@ impl Store {
             ));
         }
         let numbers = self.write(|transaction| {
+            if let Some(authority) = backup.authority {
+                transaction.set_authority(authority);
+            }
             let keys = backup.keys.into_iter().map(|(number, key)| {
                 transaction.add_key_at(number, key.identity.id)?;
                 transaction.put_restored(number, key, None)?;
@@ -46,7 +52,8 @@ impl Store {
     /// Puts one key of a backup, `name`, into the vault as a new key `new_name`, in one commit. It
     /// has an id and a serial of its own; its counters are raised by 65536, and where the key that
     /// was backed up is in this vault, they are no lower than that key's, and its PIN has no more
-    /// tries. `created` is in seconds since 1970.
+    /// tries. `created` is in seconds since 1970. The vault's authority stays its own, so the key
+    /// gets new certificates when it is opened.
     ///
     /// # Errors
     /// There is no such key in the backup, the new name is none or is taken, the vault is full, or

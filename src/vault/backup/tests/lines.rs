@@ -121,6 +121,9 @@ fn line_that_is_wrong_is_named_and_not_quoted() {
         (0, "/vault", json!("xy")),
         (0, "/keys", json!(20_000)),
         (0, "/keys", json!(-1)),
+        (0, "/authority", json!("geheim")),
+        (0, "/authority/private_key", json!({"hex": "geheim"})),
+        (0, "/authority/certificate", json!(5)),
         (key, "/key/number", json!(0)),
         (key, "/key/number", json!(u64::MAX)),
         (key, "/key/number", json!(3)),
@@ -157,6 +160,19 @@ fn line_that_is_wrong_is_named_and_not_quoted() {
     let mut deep = lines();
     deep[pin] = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
     assert!(matches!(read(&ended(&deep)), Err(BackupError::Line { .. })));
+}
+
+#[test]
+fn backup_of_before_there_were_authorities_is_read() {
+    let mut lines = lines();
+    let mut header: Value = serde_json::from_str(&lines[0]).unwrap();
+    let removed = header.as_object_mut().unwrap().remove("authority");
+    assert!(removed.is_some(), "it has one now");
+    lines[0] = header.to_string();
+    assert_eq!(read(&ended(&lines)), Ok(14));
+    // One that was taken out of a backup is noticed.
+    let text = format!("{}\n", lines.join("\n"));
+    assert_eq!(read(text.as_bytes()), Err(BackupError::Incomplete));
 }
 
 #[test]

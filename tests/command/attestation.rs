@@ -8,7 +8,7 @@ use x509_cert::{
 };
 
 use super::{
-    home::{Home, stop},
+    home::{Home, stop, text_of},
     process::{Process, attach, listen_of},
 };
 use crate::support::{
@@ -110,4 +110,34 @@ fn seed_makes_the_same_root_at_every_start() {
     }
     assert_eq!(roots[0], roots[1]);
     assert!(roots[2] != roots[3] && roots[2] != roots[0]);
+}
+
+#[test]
+fn restored_vault_attests_to_the_root_of_the_one_that_was_lost() {
+    let home = Home::with_vault();
+    home.done(&["key", "add", "work", "--profile", "enterprise"]);
+    let exported = root(&home);
+    let passphrase = home.file("good.txt", "correct horse battery\n");
+    let file = text_of(&home.path("backup.age"));
+    let protected = ["--backup-passphrase-file", &passphrase];
+    home.done(&[&["vault", "backup", &file], &protected[..]].concat());
+
+    let new = Home::empty();
+    new.done(&[&["vault", "restore", &file], &protected[..]].concat());
+    assert_eq!(root(&new), exported);
+    let run = "run --touch auto --any-site --listen 127.0.0.1:0 --format json --key work";
+    let run: Vec<_> = run.split(' ').collect();
+    let process = Process::spawn(new.command(&run));
+    assert!(leads_to(&process, &exported));
+    stop(process);
+
+    // One key alone comes under the authority of the vault that it comes into.
+    let other = Home::with_vault();
+    let own = root(&other);
+    let one = ["vault", "restore", &file, "--key", "work", "--as", "work"];
+    other.done(&[&one, &protected[..]].concat());
+    assert_eq!(root(&other), own);
+    let process = Process::spawn(other.command(&run));
+    assert!(leads_to(&process, &own) && own != exported);
+    stop(process);
 }

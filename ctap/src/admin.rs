@@ -19,6 +19,7 @@ pub use pin::{PinRefusal, PinStatus};
 use crate::{
     credential::CredentialId,
     crypto::{Rng, Secret},
+    profile::Profile,
     state::{ChangeSet, KeyState, Place, Record},
 };
 
@@ -32,7 +33,24 @@ impl KeyState {
         passkeys
     }
 
-    /// The credential with a record that has this id.
+    /// The credential with a record that its RP knows by this id. Of ids that were drawn elsewhere
+    /// two RPs may know the same: then it is the one that came first.
+    pub fn find_passkey(&self, id: &[u8]) -> Option<CredentialId> {
+        match CredentialId::from_slice(id) {
+            Some(id) => self
+                .credentials
+                .by_id(&id)
+                .map(|stored| stored.credential.id),
+            None => {
+                let all = self.credentials.all();
+                let named = all.filter(|stored| stored.credential.known_as() == id);
+                let first = named.min_by_key(|stored| stored.credential.sequence);
+                first.map(|stored| stored.credential.id)
+            }
+        }
+    }
+
+    /// The credential with a record that has this id of ours.
     pub fn passkey(&self, id: &CredentialId) -> Option<Passkey<'_>> {
         self.credentials.by_id(id).map(Passkey::of)
     }
@@ -40,6 +58,18 @@ impl KeyState {
     /// How many credentials with a record there are.
     pub fn passkey_count(&self) -> usize {
         self.credentials.len()
+    }
+
+    /// Gives back the attempts at built-in verification (CTAP 2.1 §6.5.3 uvRetries): what a
+    /// person does with the PIN, on a key that may have none.
+    pub fn restore_verification(&self) -> ChangeSet {
+        self.restore_uv_attempts()
+    }
+
+    /// Whether there is no room for another record.
+    pub(crate) fn is_full(&self, profile: &Profile) -> bool {
+        let room = usize::try_from(profile.room()).unwrap_or(usize::MAX);
+        self.passkey_count() >= room
     }
 
     /// Deletes a credential with a record together with its counter.

@@ -48,7 +48,7 @@ pub use authenticator::{NEXT_ASSERTION_TIMEOUT_MS, PRESENCE_TIMEOUT_MS, RESET_WI
 pub use command::Command;
 pub use credential::{
     Algorithm, CREDENTIAL_ID_LEN, CredProtect, CredRandom, Credential, CredentialId,
-    MAX_USER_ID_LEN, RpIdHash, User,
+    MAX_CREDENTIAL_ID_LEN, MAX_USER_ID_LEN, RpIdHash, User,
 };
 pub use crypto::{KeyBytes, Rng, Secret};
 pub use device::Device;

@@ -10,7 +10,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use crate::{
-    credential::{Algorithm, Credential},
+    credential::{Algorithm, CREDENTIAL_ID_LEN, Credential},
     pin::PinProtocol,
 };
 pub use rules::Violation;
@@ -92,6 +92,9 @@ impl Extension {
     }
 }
 
+/// How many credentials a key stores that stores all and has no discoverable ones.
+const ROOM_WITHOUT_RK: u32 = 1_000;
+
 /// What registrations prove of the key (WebAuthn §6.5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AttestationType {
@@ -133,6 +136,12 @@ pub struct Profile {
     pub max_msg_size: u16,
     /// How many credentials an allow or exclude list may name.
     pub max_credential_count_in_list: u16,
+    /// maxCredentialIdLength, in bytes, [`CREDENTIAL_ID_LEN`] at least: ids made elsewhere may be
+    /// longer than this key's own.
+    pub max_credential_id_length: u16,
+    /// Whether every credential has a record, so that the key's owner sees those that are not
+    /// discoverable, too. Nothing tells a platform.
+    pub stores_all: bool,
     /// How many discoverable credentials fit; 0 for a key without option rk.
     pub max_discoverable_credentials: u32,
     /// What it signs with; the RP's order decides.
@@ -247,6 +256,14 @@ impl Profile {
         }
     }
 
+    /// How many credentials with a record fit.
+    pub fn room(&self) -> u32 {
+        match (self.max_discoverable_credentials, self.stores_all) {
+            (0, true) => ROOM_WITHOUT_RK,
+            (most, _) => most,
+        }
+    }
+
     /// Option rk.
     pub fn rk(&self) -> bool {
         self.max_discoverable_credentials > 0
@@ -267,6 +284,8 @@ impl Default for Profile {
             firmware_version: [0, 1, 0],
             max_msg_size: 7609,
             max_credential_count_in_list: 64,
+            max_credential_id_length: CREDENTIAL_ID_LEN as u16,
+            stores_all: false,
             max_discoverable_credentials: 1_000,
             algorithms: vec![
                 Algorithm::Es256,

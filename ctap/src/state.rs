@@ -237,6 +237,11 @@ impl Counter {
         Some(self.last)
     }
 
+    /// The value that was used last.
+    pub(crate) fn last(&self) -> u32 {
+        self.last
+    }
+
     /// No value above it has been used.
     pub(crate) fn ceiling(&self) -> u32 {
         self.ceiling

@@ -139,7 +139,7 @@ const fn member(
 
 /// Every member.
 #[rustfmt::skip] // one a line, but for the longest name
-pub(super) const MEMBERS: [Member; 43] = [
+pub(super) const MEMBERS: [Member; 45] = [
     member("", "versions", "versions", |d| &mut d.ctap.versions),
     member("", "extensions", "extensions", |d| &mut d.extensions),
     member("", "algorithms", "algorithms", |d| &mut d.algorithms),
@@ -147,6 +147,7 @@ pub(super) const MEMBERS: [Member; 43] = [
     member("", "aaguid", "aaguid", |d| &mut d.ctap.aaguid),
     member("", "firmwareVersion", "firmware_version", |d| &mut d.ctap.firmware_version),
     member("", "exportable", "exportable", |d| &mut d.ctap.exportable),
+    member("", "storesAll", "stores_all", |d| &mut d.ctap.stores_all),
     member("", "attestation", "attestation", |d| &mut d.ctap.attestation),
     member("", "enterpriseRpIds", "enterprise_rp_ids", |d| &mut d.ctap.enterprise_rp_ids),
     member("options", "rk", "rk", |d| &mut d.rk),
@@ -172,6 +173,8 @@ pub(super) const MEMBERS: [Member; 43] = [
     member("limits", "maxMsgSize", "max_msg_size", |d| &mut d.ctap.max_msg_size),
     member("limits", "maxCredentialCountInList", "max_credential_count_in_list",
         |d| &mut d.ctap.max_credential_count_in_list),
+    member("limits", "maxCredentialIdLength", "max_credential_id_length",
+        |d| &mut d.ctap.max_credential_id_length),
     member("limits", "maxDiscoverableCredentials", "max_discoverable_credentials",
         |d| &mut d.max_discoverable_credentials),
     member("limits", "minPINLength", "min_pin_length", |d| &mut d.ctap.min_pin_length),

@@ -50,7 +50,9 @@ impl Rig {
     /// # Errors
     /// There is no such key or passkey.
     pub async fn passkey(&self, key: &str, id: &str) -> Result<PasskeyView, RigError> {
-        self.passkey_of(&*self.slot(key)?, credential_id(id)?).await
+        let slot = self.slot(key)?;
+        let id = find(&slot, id).await?;
+        self.passkey_of(&slot, id).await
     }
 
     async fn passkey_of(&self, slot: &Slot, id: CredentialId) -> Result<PasskeyView, RigError> {
@@ -71,7 +73,7 @@ impl Rig {
     /// There is no such key or passkey, or the key's profile keeps private keys in.
     pub async fn private_key(&self, key: &str, id: &str) -> Result<PrivateKeyView, RigError> {
         let slot = self.slot(key)?;
-        let id = credential_id(id)?;
+        let id = find(&slot, id).await?;
         let read = slot.handle.visit(move |device, _| {
             let passkey = device.state().passkey(&id)?;
             Some(passkey.private_key_pkcs8(device.profile()))
@@ -119,7 +121,7 @@ impl Rig {
         edit: PasskeyEdit,
     ) -> Result<PasskeyView, RigError> {
         let slot = self.slot(key)?;
-        let id = credential_id(id)?;
+        let id = find(&slot, id).await?;
         self.passkey_of(&slot, id).await?;
         let edit = Edit {
             name: edit.user_name,
@@ -155,7 +157,7 @@ impl Rig {
     /// There is no such key or passkey.
     pub async fn delete_passkey(&self, key: &str, id: &str) -> Result<PasskeyView, RigError> {
         let slot = self.slot(key)?;
-        let id = credential_id(id)?;
+        let id = find(&slot, id).await?;
         let deleted = self.passkey_of(&slot, id).await?;
         let change = slot
             .handle
@@ -174,9 +176,10 @@ fn no_passkey(slot: &Slot, id: &CredentialId) -> RigError {
 fn view_of(key: &str, passkey: &Passkey<'_>, profile: &Profile) -> PasskeyView {
     let user = passkey.user();
     PasskeyView {
-        id: hex(passkey.id().as_bytes()),
+        id: hex(passkey.known_as()),
         key: key.to_owned(),
         rp_id: passkey.rp_id().to_owned(),
+        rp_id_hash: hex(&passkey.rp_id_hash().0),
         rp_name: passkey.rp_name().map(str::to_owned),
         user_handle: hex(&user.id),
         user_name: user.name.clone(),
@@ -186,6 +189,7 @@ fn view_of(key: &str, passkey: &Passkey<'_>, profile: &Profile) -> PasskeyView {
         cred_blob_len: passkey.cred_blob_len(),
         large_blob_key: passkey.has_large_blob_key(),
         discoverable: passkey.is_discoverable(),
+        counter: passkey.counter(),
         counter_ceiling: passkey.counter_ceiling(),
         backup_eligible: passkey.backup_eligible(profile),
         backup_state: passkey.backup_state(profile),
@@ -203,7 +207,8 @@ fn passkey_to_inject(new: NewPasskey) -> Result<roamkey_ctap::NewPasskey, RigErr
     };
     let mut made = roamkey_ctap::NewPasskey::new(new.rp_id, user, from_pem(&text)?);
     made.rp_name = new.rp_name;
-    made.id = new.id.as_deref().map(credential_id).transpose()?;
+    made.id = new.id.as_deref().map(bytes).transpose()?;
+    made.discoverable = new.discoverable;
     if let Some(level) = new.cred_protect {
         let protect = CredProtect::from_level(level.into());
         made.cred_protect =
@@ -232,9 +237,18 @@ fn bytes(text: &str) -> Result<Vec<u8>, RigError> {
     bytes.map_err(|_| RigError::invalid(format!("{text:?} is not hexadecimal")))
 }
 
-fn credential_id(text: &str) -> Result<CredentialId, RigError> {
-    let id = CredentialId::from_slice(&bytes(text)?);
-    id.ok_or_else(|| RigError::invalid("a credential id has 64 bytes, in hexadecimal"))
+/// Which passkey of a key a site knows by this id.
+async fn find(slot: &Slot, text: &str) -> Result<CredentialId, RigError> {
+    let id = bytes(text)?;
+    let named = id.clone();
+    let found = slot
+        .handle
+        .visit(move |device, _| device.state().find_passkey(&named));
+    let found = found.await.ok_or_else(|| slot.gone())?;
+    found.ok_or_else(|| {
+        let (called, id) = (slot.called(), hex(id.get(..4).unwrap_or(&id)));
+        RigError::not_found(format!("the key {called} has no passkey {id}"))
+    })
 }
 
 /// The DER in a PEM text, in base64 or in base64url.

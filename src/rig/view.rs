@@ -179,12 +179,15 @@ pub enum TouchAnswer {
 /// A passkey.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PasskeyView {
-    /// Its credential id.
+    /// Its credential id, as the site knows it.
     pub id: String,
     /// The key it is in: its name, or its bus id where it has none.
     pub key: String,
-    /// The site's id.
+    /// The site's id; empty where U2F told no more than its hash.
     pub rp_id: String,
+    /// SHA-256 of the site's id.
+    #[serde(default)]
+    pub rp_id_hash: String,
     /// The site's name, if it gave one.
     pub rp_name: Option<String>,
     /// The account's handle.
@@ -201,13 +204,17 @@ pub struct PasskeyView {
     pub cred_blob_len: Option<usize>,
     /// Whether it has a key for large blobs.
     pub large_blob_key: bool,
+    /// The counter of its last signature, as far as this process knows it.
+    #[serde(default)]
+    pub counter: u32,
     /// No signature of it had a higher counter.
     pub counter_ceiling: u32,
     /// Whether it may be copied (flag BE).
     pub backup_eligible: bool,
     /// Whether it says that it was (flag BS).
     pub backup_state: bool,
-    /// Whether it is found without its id. One that is not is stored because it is an RS256 key.
+    /// Whether it is found without its id. One that is not is stored because it is an RS256 key,
+    /// was put in, or is in a key that stores all.
     #[serde(default = "yes")]
     pub discoverable: bool,
     /// Rises from one passkey of the key to the next.
@@ -230,7 +237,7 @@ pub struct NewPasskey {
     /// The site's name.
     #[serde(default)]
     pub rp_name: Option<String>,
-    /// The account's handle, 1 to 64 bytes.
+    /// The account's handle, 1 to 64 bytes; empty for one that is not discoverable.
     pub user_handle: String,
     /// The account's name.
     #[serde(default)]
@@ -241,9 +248,13 @@ pub struct NewPasskey {
     /// Secret: its private key in PKCS#8, as PEM or as base64 of the DER. Its kind says what the
     /// passkey signs with.
     pub private_key: String,
-    /// Its credential id, 64 bytes; drawn where this is absent.
+    /// Its credential id, of 1 byte to as many as the key's profile takes (64, if it says no
+    /// more); 64 are drawn where this is absent.
     #[serde(default)]
     pub id: Option<String>,
+    /// Whether it is found without its id.
+    #[serde(default = "yes")]
+    pub discoverable: bool,
     /// credProtect, 1 to 3.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 3)]

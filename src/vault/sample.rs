@@ -146,6 +146,8 @@ pub(crate) fn passkey(number: u32) -> Record {
         third_party_payment: false,
         backup_eligible: None,
         backup_state: None,
+        foreign_id: None,
+        rp_id_hash: None,
     }))
 }
 

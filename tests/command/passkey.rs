@@ -159,7 +159,7 @@ fn show_tells_all_that_is_no_secret() {
     }
     let members = passkey.as_object().expect("an object").len();
     assert_eq!(passkey["discoverable"], true);
-    assert_eq!(members, 17, "as documented: {passkey}");
+    assert_eq!(members, 19, "as documented: {passkey}");
 }
 
 #[test]

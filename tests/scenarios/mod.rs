@@ -19,6 +19,7 @@ mod faults;
 mod faults_attestation;
 mod faults_plan;
 mod faults_random;
+mod foreign;
 mod get_assertion;
 mod idle;
 mod large_blob_key;

@@ -7,7 +7,7 @@ use super::{
     inject::{check_backup, check_user_id},
 };
 use crate::{
-    credential::{Credential, CredentialId, RpIdHash, truncated},
+    credential::{Credential, CredentialId, truncated},
     profile::Profile,
     state::{ChangeSet, KeyState, Record},
 };
@@ -113,7 +113,7 @@ impl KeyState {
         }
         if let Some(user_id) = edit.user_id {
             check_user_id(&user_id)?;
-            let rp = RpIdHash::of(&credential.rp_id);
+            let rp = credential.rp();
             let other = self.credentials.find_user(&rp, &user_id);
             // One account has any number of credentials that are not discoverable.
             let taken = other.is_some_and(|other| other.credential.id != *id);

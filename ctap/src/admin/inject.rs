@@ -6,12 +6,12 @@ use zeroize::Zeroizing;
 use super::PasskeyRefusal;
 use crate::{
     credential::{
-        CredProtect, CredRandom, Credential, CredentialId, MAX_USER_ID_LEN, RpIdHash, User,
-        truncated,
+        Algorithm, CredProtect, CredRandom, Credential, CredentialId, MAX_USER_ID_LEN, RpIdHash,
+        User, truncated,
     },
     crypto::{KeyBytes, NoKey, PrivateKey, Rng, Secret},
     profile::{Extension, Profile},
-    state::{ChangeSet, KeyState, REGISTRATION_COUNT, Record},
+    state::{COUNTER_LEASE, ChangeSet, KeyState, REGISTRATION_COUNT, Record},
 };
 
 /// A passkey to be put into a key. It holds a private key, so it has no Debug.
@@ -27,8 +27,12 @@ pub struct NewPasskey {
     /// ES384 for P-384, ES512 for P-521, ES256K for secp256k1, EdDSA for Ed25519 (RFC 8410), RS256
     /// for RSA of 2048 to 4096 bits, ML-DSA-44 and ML-DSA-65 for their seeds (RFC 9881).
     pub private_key: Zeroizing<Vec<u8>>,
-    /// Its id; `None` for one at random.
-    pub id: Option<CredentialId>,
+    /// The id that its RP knows, of any length up to the profile's maxCredentialIdLength; `None`
+    /// for one at random.
+    pub id: Option<Vec<u8>>,
+    /// Whether it is found without its id. One that is not needs no account: its user handle may
+    /// be empty, and no other gives way to it.
+    pub discoverable: bool,
     /// Who may use and see it.
     pub cred_protect: CredProtect,
     /// What the RP would have stored in it.
@@ -52,6 +56,7 @@ impl NewPasskey {
             user,
             private_key,
             id: None,
+            discoverable: true,
             cred_protect: CredProtect::default(),
             cred_blob: None,
             large_blob_key: false,
@@ -63,13 +68,20 @@ impl NewPasskey {
 
     /// What does not fit a key with this profile, whatever is in it.
     fn check(&self, profile: &Profile) -> Result<(), PasskeyRefusal> {
-        if !profile.rk() {
+        if self.discoverable && !profile.rk() || profile.room() == 0 {
             return Err(PasskeyRefusal::NotOffered);
         }
         if !(1..=usize::from(profile.max_msg_size)).contains(&self.rp_id.len()) {
             return Err(PasskeyRefusal::RpId);
         }
-        check_user_id(&self.user.id)?;
+        if self.discoverable || !self.user.id.is_empty() {
+            check_user_id(&self.user.id)?;
+        }
+        let most = profile.max_credential_id_length;
+        let length = self.id.as_ref().map(Vec::len);
+        if length.is_some_and(|length| !(1..=usize::from(most)).contains(&length)) {
+            return Err(PasskeyRefusal::IdLength { most });
+        }
         let needed = [
             (
                 self.cred_protect != CredProtect::Optional,
@@ -137,14 +149,18 @@ impl KeyState {
         }
         let rp = RpIdHash::of(&new.rp_id);
         let replaced = self.credentials.find_user(&rp, &new.user.id);
+        let replaced = replaced.filter(|_| new.discoverable);
         let replaced = replaced.map(|stored| stored.credential.id);
-        let id = new.id.unwrap_or_else(|| CredentialId::random(rng));
-        let taken = self.credentials.rp_of(&id).is_some() && replaced != Some(id);
+        let (id, foreign_id) = self.place_of(new.id, rng);
+        let known = match &foreign_id {
+            Some(foreign) => self.credentials.known_as(&rp, foreign),
+            None => self.credentials.by_id(&id).map(|_| id),
+        };
+        let taken = known.is_some() && known != replaced;
         if taken || self.deriver.open(&id, &rp).is_some() {
             return Err(PasskeyRefusal::IdTaken);
         }
-        let room = usize::try_from(profile.max_discoverable_credentials).unwrap_or(usize::MAX);
-        if replaced.is_none() && self.passkey_count() >= room {
+        if replaced.is_none() && self.is_full(profile) {
             return Err(PasskeyRefusal::Full);
         }
         let user = User {
@@ -164,10 +180,12 @@ impl KeyState {
             cred_blob: new.cred_blob,
             large_blob_key: new.large_blob_key.then(|| Secret::random(rng)),
             sequence: self.credentials.next_sequence(),
-            discoverable: true,
+            discoverable: new.discoverable,
             third_party_payment: false,
             backup_eligible: new.backup_eligible,
             backup_state: new.backup_state,
+            foreign_id,
+            rp_id_hash: None,
         };
         check_backup(profile, &credential)?;
         let mut set = match replaced {
@@ -180,5 +198,57 @@ impl KeyState {
             ceiling: new.counter,
         });
         Ok((id, set))
+    }
+
+    /// A credential of U2F with a record, for a key that stores all: it belongs to a hash, and to
+    /// no account.
+    pub(crate) fn new_u2f_record(
+        &self,
+        rng: &mut Rng,
+        application: &RpIdHash,
+        key: &PrivateKey,
+    ) -> (CredentialId, ChangeSet) {
+        let id = CredentialId::random(rng);
+        let credential = Credential {
+            id,
+            rp_id: String::new(),
+            rp_name: None,
+            user: User {
+                id: Vec::new(),
+                name: None,
+                display_name: None,
+            },
+            algorithm: Algorithm::Es256,
+            private_key: KeyBytes::new(key.to_bytes()),
+            cred_protect: CredProtect::default(),
+            cred_random: CredRandom::random(rng),
+            cred_blob: None,
+            large_blob_key: None,
+            sequence: self.credentials.next_sequence(),
+            discoverable: false,
+            third_party_payment: false,
+            backup_eligible: None,
+            backup_state: None,
+            foreign_id: None,
+            rp_id_hash: Some(*application),
+        };
+        let mut set = ChangeSet::default();
+        set.put(Record::Credential(Box::new(credential)));
+        set.put(Record::CredentialCounter {
+            id,
+            ceiling: COUNTER_LEASE,
+        });
+        (id, set)
+    }
+
+    /// Where a passkey with this id is kept, and the id that its RP knows, if that is another.
+    fn place_of(&self, id: Option<Vec<u8>>, rng: &mut Rng) -> (CredentialId, Option<Vec<u8>>) {
+        match id {
+            None => (CredentialId::random(rng), None),
+            Some(id) => match CredentialId::from_slice(&id) {
+                Some(own) => (own, None),
+                None => (CredentialId::random(rng), Some(id)),
+            },
+        }
     }
 }

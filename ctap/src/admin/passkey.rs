@@ -8,23 +8,26 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::{
-    credential::{Algorithm, CredProtect, Credential, CredentialId, MAX_USER_ID_LEN, Stored, User},
+    credential::{
+        Algorithm, CredProtect, Credential, CredentialId, MAX_USER_ID_LEN, RpIdHash, Stored, User,
+    },
     crypto::PrivateKey,
     profile::Profile,
+    state::Counter,
 };
 
 /// What is no secret of a credential with a record.
 #[derive(Clone, Copy)]
 pub struct Passkey<'a> {
     credential: &'a Credential,
-    ceiling: u32,
+    counter: Counter,
 }
 
 impl<'a> Passkey<'a> {
     pub(super) fn of(stored: &'a Stored) -> Self {
         Self {
             credential: &stored.credential,
-            ceiling: stored.counter.ceiling(),
+            counter: stored.counter,
         }
     }
 
@@ -32,14 +35,24 @@ impl<'a> Passkey<'a> {
         self.credential
     }
 
-    /// Its id.
+    /// The id that its RP knows, 1 to [`crate::MAX_CREDENTIAL_ID_LEN`] bytes.
+    pub fn known_as(&self) -> &'a [u8] {
+        self.credential.known_as()
+    }
+
+    /// Its id among this key's records.
     pub fn id(&self) -> &'a CredentialId {
         &self.credential.id
     }
 
-    /// The RP it belongs to.
+    /// The RP it belongs to; empty where U2F told only [`Self::rp_id_hash`].
     pub fn rp_id(&self) -> &'a str {
         &self.credential.rp_id
+    }
+
+    /// SHA-256 of the RP's id.
+    pub fn rp_id_hash(&self) -> RpIdHash {
+        self.credential.rp()
     }
 
     /// The RP's name, if it gave one.
@@ -84,7 +97,13 @@ impl<'a> Passkey<'a> {
 
     /// No signature of it has had a counter value above this one.
     pub fn counter_ceiling(&self) -> u32 {
-        self.ceiling
+        self.counter.ceiling()
+    }
+
+    /// The value of its last signature, or above it after a start; of a backup eligible one, and
+    /// of one that was never used, what it began with.
+    pub fn counter(&self) -> u32 {
+        self.counter.last()
     }
 
     /// Rises from one credential of the key to the next.
@@ -93,7 +112,8 @@ impl<'a> Passkey<'a> {
     }
 
     /// Whether it is found without its id. One that is not is here because its private key is in
-    /// no id (RS256); no site finds it for an account, and no platform lists it.
+    /// no id (RS256, or made elsewhere) or because the key stores all; no site finds it for an
+    /// account, and no platform lists it.
     pub fn is_discoverable(&self) -> bool {
         self.credential.discoverable
     }
@@ -156,6 +176,11 @@ pub enum PasskeyRefusal {
     },
     /// It is backed up, and must not be.
     BackupState,
+    /// Its id is empty, or longer than the profile's maxCredentialIdLength.
+    IdLength {
+        /// Bytes that fit.
+        most: u16,
+    },
     /// No room is left.
     Full,
     /// The profile keeps private keys in.
@@ -203,6 +228,12 @@ impl fmt::Display for PasskeyRefusal {
             }
             Self::BackupState => {
                 "a passkey that is not backup eligible (BE) cannot be backed up (BS)"
+            }
+            Self::IdLength { most } => {
+                return write!(
+                    f,
+                    "the key's profile takes credential ids of 1 to {most} bytes"
+                );
             }
             Self::Full => "the key has no room for another passkey",
             Self::NotExportable => {

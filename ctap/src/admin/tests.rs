@@ -49,6 +49,8 @@ fn add(state: &mut KeyState, rng: &mut Rng, rp_id: &str) -> CredentialId {
         third_party_payment: false,
         backup_eligible: None,
         backup_state: None,
+        foreign_id: None,
+        rp_id_hash: None,
     };
     let id = credential.id;
     let mut set = ChangeSet::default();

@@ -143,7 +143,7 @@ impl Authenticator {
         let credential = &stored.credential;
         let key = PrivateKey::from_bytes(credential.algorithm, credential.private_key.as_slice());
         let response = Response::Credential {
-            id: &id,
+            id: credential.known_as(),
             user: &credential.user,
             algorithm: credential.algorithm,
             public_key: key.ok_or(Status::Other)?.public_key(),
@@ -164,7 +164,7 @@ impl Authenticator {
 
     /// The credential that a management command names, if its token may act on it.
     fn managed(&mut self, now: Instant, id: &[u8]) -> Result<(RpIdHash, CredentialId), Status> {
-        let id = CredentialId::from_slice(id).ok_or(Status::NoCredentials)?;
+        let id = self.state.find_passkey(id).ok_or(Status::NoCredentials)?;
         let stored = self.state.credentials.by_id(&id);
         // Of those that are not discoverable management knows nothing.
         let stored = stored.filter(|stored| stored.credential.discoverable);

@@ -213,10 +213,10 @@ impl Authenticator {
 
     /// The RP's credential with this id, of either kind.
     pub(super) fn find(&self, rp: &RpIdHash, id: &[u8]) -> Option<Found> {
-        let id = CredentialId::from_slice(id)?;
-        if self.state.credentials.get(rp, &id).is_some() {
+        if let Some(id) = self.state.credentials.known_as(rp, id) {
             return Some(Found::Stored(id));
         }
+        let id = CredentialId::from_slice(id)?;
         let derived = self.state.deriver.open(&id, rp)?;
         Some(Found::Derived(id, derived))
     }
@@ -327,10 +327,12 @@ impl Authenticator {
         // §6.2.2: a credential that is not discoverable tells no account, whether or not a record
         // has it.
         let of_user = stored.filter(|stored| stored.credential.discoverable);
+        let own = found.id().as_bytes().as_slice();
+        let known_as = stored.map_or(own, |stored| stored.credential.known_as());
         let user = of_user.map(|stored| faults.user(&stored.credential.user));
         let large_blob_key = stored.and_then(|stored| stored.credential.large_blob_key.as_ref());
         Ok(Response {
-            id: (!faults.has(Fault::MissingCredential)).then(|| found.id()),
+            id: (!faults.has(Fault::MissingCredential)).then_some(known_as),
             auth_data,
             signature: faults.signature(signature),
             user: user.as_deref(),

@@ -110,7 +110,8 @@ impl Authenticator {
             .filter_map(|number| Algorithm::from_cose(*number));
         wanted
             .find(|algorithm| {
-                self.profile.algorithms.contains(algorithm) && !(probe && is_stored(*algorithm))
+                self.profile.algorithms.contains(algorithm)
+                    && !(probe && made_elsewhere(*algorithm))
             })
             .ok_or(Status::UnsupportedAlgorithm)
     }
@@ -135,13 +136,13 @@ impl Authenticator {
         }
         let request = &checked.request;
         let algorithm = self.choose_algorithm(request)?;
-        if is_stored(algorithm) {
+        if made_elsewhere(algorithm) {
             // What has no room is told before the work.
             self.check_room(request)?;
             let work = Work::generate(algorithm, &mut self.rng);
             return Ok(Step::Work(work, checked));
         }
-        if request.options.rk == Some(true) {
+        if request.options.rk == Some(true) || self.profile.stores_all && !is_probe(request) {
             return self.store_credential(&checked, algorithm, None);
         }
         let cred_protect = self.cred_protect(&request.extensions)?;
@@ -187,7 +188,7 @@ impl Authenticator {
         let rp = RpIdHash::of(&request.rp.id);
         let replaced = self.state.credentials.find_user(&rp, &request.user.id);
         let replaced = replaced.filter(|_| request.options.rk == Some(true));
-        if replaced.is_none() && self.remaining_discoverable_credentials() == 0 {
+        if replaced.is_none() && self.state.is_full(&self.profile) {
             return Err(Status::KeyStoreFull);
         }
         Ok(replaced.map(|stored| stored.credential.id))
@@ -240,6 +241,8 @@ impl Authenticator {
             third_party_payment: request.extensions.third_party_payment && self.offers_payment(),
             backup_eligible: None,
             backup_state: None,
+            foreign_id: None,
+            rp_id_hash: None,
         })));
         set.put(Record::CredentialCounter {
             id: new.id,
@@ -256,8 +259,9 @@ fn is_probe(request: &Request) -> bool {
     request.options.rk != Some(true) && TOUCH_PROBES.contains(&request.rp.id.as_str())
 }
 
-/// Whether a credential's private key has to be stored: an RSA key comes from no seed in time.
-fn is_stored(algorithm: Algorithm) -> bool {
+/// Whether a private key is made off the key's task, and stored: an RSA key comes from no seed in
+/// time.
+fn made_elsewhere(algorithm: Algorithm) -> bool {
     algorithm == Algorithm::Rs256
 }
 

@@ -2,10 +2,11 @@
 
 use super::{Authenticator, Next, Step, get_assertion::Found, presence::Poll};
 use crate::{
-    credential::{Algorithm, CredProtect, Origin, RpIdHash},
-    crypto::sha256,
+    credential::{Algorithm, CredProtect, CredentialId, Origin, RpIdHash},
+    crypto::{PrivateKey, sha256},
     event::{Gesture, Operation, Prompt},
     fault::Fault,
+    state::ChangeSet,
     time::Instant,
     u2f::{
         Authenticate, Authentication, Control, Register, Registration, Request, StatusWord,
@@ -117,8 +118,18 @@ impl Authenticator {
         usable.then_some(found)
     }
 
-    fn register(&mut self, request: &Register) -> Step {
-        let application = &request.application;
+    /// A new credential: in its own id, or one with a record, which is to be stored first.
+    fn credential_for(
+        &mut self,
+        application: &RpIdHash,
+    ) -> (CredentialId, PrivateKey, Option<ChangeSet>) {
+        if self.profile.stores_all {
+            let private_key = PrivateKey::random(Algorithm::Es256, &mut self.rng);
+            let (id, set) = self
+                .state
+                .new_u2f_record(&mut self.rng, application, &private_key);
+            return (id, private_key, Some(set));
+        }
         let (id, derived) = self.state.deriver.create(
             &mut self.rng,
             application,
@@ -126,7 +137,15 @@ impl Authenticator {
             CredProtect::default(),
             Origin::U2f,
         );
-        let private_key = self.state.deriver.private_key(&derived);
+        (id, self.state.deriver.private_key(&derived), None)
+    }
+
+    fn register(&mut self, request: &Register) -> Step {
+        let application = &request.application;
+        if self.profile.stores_all && self.state.is_full(&self.profile) {
+            return Step::Respond(StatusWord::Unknown.emit());
+        }
+        let (id, private_key, record) = self.credential_for(application);
         let Some(public_key) = private_key.public_key().to_sec1() else {
             return Step::Respond(StatusWord::Unknown.emit());
         };
@@ -151,7 +170,10 @@ impl Authenticator {
             certificate: attestation.certificate(),
             signature: &self.faults.met.signature(signature),
         };
-        Step::Respond(registration.emit())
+        match record {
+            Some(set) => Step::Commit(set, Next::Respond(registration.emit())),
+            None => Step::Respond(registration.emit()),
+        }
     }
 
     /// Signs; comes back here when a counter needed a lease first.

@@ -15,6 +15,8 @@ use crate::crypto::{Expander, PrivateKey, Rng, Sealer, Secret};
 
 /// Length of every credential id and key handle, in bytes: what Windows takes at most.
 pub const CREDENTIAL_ID_LEN: usize = 64;
+/// The longest credential id of all (WebAuthn §4), in bytes: of one that was made elsewhere.
+pub const MAX_CREDENTIAL_ID_LEN: usize = 1023;
 const NONCE_LEN: usize = 24;
 const PAYLOAD_LEN: usize = 24;
 /// Of the identifiers that getInfo tells encrypted.

@@ -8,7 +8,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{KeyBytes, Rng, Secret, sha256};
-pub use id::{CREDENTIAL_ID_LEN, CredentialId};
+pub use id::{CREDENTIAL_ID_LEN, CredentialId, MAX_CREDENTIAL_ID_LEN};
 pub(crate) use id::{Derived, Deriver, IDENTIFIER_LEN, Origin};
 pub(crate) use store::{Store, Stored};
 
@@ -169,7 +169,8 @@ pub struct User {
     pub display_name: Option<String>,
 }
 
-/// A stored credential: a discoverable one, or one whose private key is in no id (RS256).
+/// A stored credential: a discoverable one, one whose private key is in no id (RS256, or made
+/// elsewhere), or any of a key that stores all ([`crate::Profile::stores_all`]).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
     /// Its id.
@@ -208,6 +209,27 @@ pub struct Credential {
     /// Flag BS, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_state: Option<bool>,
+    /// The id that its RP knows, where it was made elsewhere and has another length than ours.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "serde_bytes")]
+    pub foreign_id: Option<Vec<u8>>,
+    /// SHA-256 of the RP's id where that is not known: U2F tells no more, and `rp_id` is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rp_id_hash: Option<RpIdHash>,
+}
+
+impl Credential {
+    /// The id that its RP knows.
+    pub fn known_as(&self) -> &[u8] {
+        match &self.foreign_id {
+            Some(id) => id,
+            None => self.id.as_bytes(),
+        }
+    }
+
+    /// Whose it is.
+    pub fn rp(&self) -> RpIdHash {
+        self.rp_id_hash.unwrap_or_else(|| RpIdHash::of(&self.rp_id))
+    }
 }
 
 fn yes() -> bool {

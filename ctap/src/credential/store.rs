@@ -27,6 +27,8 @@ pub(crate) struct Store {
     stored: BTreeMap<CredentialId, Stored>,
     /// Discoverable ones alone.
     by_rp: BTreeSet<(RpIdHash, CredentialId)>,
+    /// Those that were made elsewhere, by the id that their RP knows. Another RP may know the same.
+    foreign: BTreeMap<(RpIdHash, Vec<u8>), CredentialId>,
     /// The next credential's [`Credential::sequence`].
     next_sequence: u64,
     /// What [`Self::digest`] gives, once somebody wanted it.
@@ -59,6 +61,15 @@ impl Store {
 
     pub(crate) fn get(&self, rp: &RpIdHash, id: &CredentialId) -> Option<&Stored> {
         self.stored.get(id).filter(|stored| stored.rp == *rp)
+    }
+
+    /// The RP's credential that it knows by this id.
+    pub(crate) fn known_as(&self, rp: &RpIdHash, id: &[u8]) -> Option<CredentialId> {
+        match CredentialId::from_slice(id) {
+            Some(id) => self.get(rp, &id).map(|stored| stored.credential.id),
+            None if self.foreign.is_empty() => None,
+            None => self.foreign.get(&(*rp, id.to_vec())).copied(),
+        }
     }
 
     pub(crate) fn by_id(&self, id: &CredentialId) -> Option<&Stored> {
@@ -123,7 +134,7 @@ impl Store {
     }
 
     pub(crate) fn put(&mut self, credential: Box<Credential>, counter: Counter) {
-        let rp = RpIdHash::of(&credential.rp_id);
+        let rp = credential.rp();
         // A restored record may be at the end of the numbers.
         let next = credential.sequence.saturating_add(1);
         self.next_sequence = self.next_sequence.max(next);
@@ -134,6 +145,9 @@ impl Store {
         }
         if credential.discoverable {
             self.by_rp.insert((rp, id));
+        }
+        if let Some(foreign) = &credential.foreign_id {
+            self.foreign.insert((rp, foreign.clone()), id);
         }
         let stored = Stored {
             credential,
@@ -146,6 +160,9 @@ impl Store {
     pub(crate) fn remove(&mut self, id: &CredentialId) {
         if let Some(stored) = self.stored.remove(id) {
             self.by_rp.remove(&(stored.rp, *id));
+            if let Some(foreign) = &stored.credential.foreign_id {
+                self.foreign.remove(&(stored.rp, foreign.clone()));
+            }
             if let Some(digest) = &mut self.digest {
                 toggle(digest, &stored.credential);
             }
@@ -164,7 +181,7 @@ fn toggle(digest: &mut [u8; 32], credential: &Credential) {
     let user = &credential.user;
     let large_blob_key = credential.large_blob_key.as_ref();
     let parts = [
-        Some(credential.id.as_bytes().to_vec()),
+        Some(credential.known_as().to_vec()),
         Some(credential.rp_id.as_bytes().to_vec()),
         text(&credential.rp_name),
         Some(user.id.clone()),

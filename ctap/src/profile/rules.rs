@@ -4,7 +4,10 @@
 use std::{collections::BTreeSet, fmt};
 
 use super::{Extension, Profile};
-use crate::{Algorithm, MAX_MESSAGE_LEN, MAX_PIN_LEN, pin::PinProtocol};
+use crate::{
+    Algorithm, CREDENTIAL_ID_LEN, MAX_CREDENTIAL_ID_LEN, MAX_MESSAGE_LEN, MAX_PIN_LEN,
+    pin::PinProtocol,
+};
 
 /// A rule that a profile breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ impl std::error::Error for Violation {}
 pub(super) type Rule = (&'static str, &'static str, fn(&Profile) -> bool);
 
 /// Every rule, in the order in which they are looked at.
-pub(super) const RULES: [Rule; 50] = [
+pub(super) const RULES: [Rule; 51] = [
     (
         "versions",
         "a key serves at least one version (CTAP 2.1 §6.4)",
@@ -55,6 +58,14 @@ pub(super) const RULES: [Rule; 50] = [
         "max_credential_count_in_list",
         "maxCredentialCountInList is greater than zero (§6.4)",
         |p| p.max_credential_count_in_list > 0,
+    ),
+    (
+        "max_credential_id_length",
+        "maxCredentialIdLength is 64 at least and 1023 at most (§6.4, WebAuthn §4)",
+        |p| {
+            let length = usize::from(p.max_credential_id_length);
+            (CREDENTIAL_ID_LEN..=MAX_CREDENTIAL_ID_LEN).contains(&length)
+        },
     ),
     (
         "min_pin_length",

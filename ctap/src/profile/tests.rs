@@ -46,6 +46,11 @@ const BROKEN: [(Change, &str, &str); 63] = [
         "maxCredentialCountInList is greater than zero",
     ),
     (
+        |p| p.max_credential_id_length = 63,
+        "max_credential_id_length",
+        "maxCredentialIdLength is 64 at least",
+    ),
+    (
         |p| p.min_pin_length = 3,
         "min_pin_length",
         "minPINLength is 4 at least",

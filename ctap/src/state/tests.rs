@@ -50,6 +50,8 @@ fn credential(rng: &mut Rng) -> Credential {
         third_party_payment: false,
         backup_eligible: None,
         backup_state: None,
+        foreign_id: None,
+        rp_id_hash: None,
     }
 }
 

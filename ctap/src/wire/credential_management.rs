@@ -4,7 +4,7 @@ use ciborium::Value;
 
 use super::{Management, PUBLIC_KEY, PinUvAuth, auth_data::cose_key, cbor, credential_id, user};
 use crate::{
-    credential::{Algorithm, CredProtect, CredentialId, RpIdHash, User},
+    credential::{Algorithm, CredProtect, RpIdHash, User},
     crypto::{PublicKey, Secret},
     status::Status,
 };
@@ -82,7 +82,7 @@ pub(crate) enum Response<'a> {
         total: Option<u64>,
     },
     Credential {
-        id: &'a CredentialId,
+        id: &'a [u8],
         user: &'a User,
         algorithm: Algorithm,
         public_key: PublicKey,
@@ -131,7 +131,7 @@ impl Response<'_> {
                 total,
             } => {
                 let descriptor = cbor::text_map([
-                    ("id", Value::Bytes(id.as_bytes().to_vec())),
+                    ("id", Value::Bytes(id.to_vec())),
                     ("type", Value::from(PUBLIC_KEY)),
                 ]);
                 let mut members = vec![

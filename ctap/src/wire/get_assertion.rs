@@ -6,11 +6,7 @@ use super::{
     Options, PUBLIC_KEY, PinUvAuth, cbor, client_data_hash, credential_ids, extension::GetInputs,
     user_value,
 };
-use crate::{
-    credential::{CredentialId, User},
-    crypto::Secret,
-    status::Status,
-};
+use crate::{credential::User, crypto::Secret, status::Status};
 
 /// The parameters.
 pub(crate) struct Request {
@@ -47,7 +43,7 @@ impl Request {
 /// What the platform gets.
 pub(crate) struct Response<'a> {
     /// Absent only where a fault leaves it out.
-    pub(crate) id: Option<&'a CredentialId>,
+    pub(crate) id: Option<&'a [u8]>,
     pub(crate) auth_data: Vec<u8>,
     pub(crate) signature: Vec<u8>,
     /// The account of a discoverable credential.
@@ -66,7 +62,7 @@ impl Response<'_> {
         let mut members = Vec::new();
         if let Some(id) = self.id {
             let descriptor = cbor::text_map([
-                ("id", Value::Bytes(id.as_bytes().to_vec())),
+                ("id", Value::Bytes(id.to_vec())),
                 ("type", Value::from(PUBLIC_KEY)),
             ]);
             members.push((Value::from(0x01), descriptor));

@@ -3,10 +3,7 @@
 use ciborium::Value;
 
 use super::{PUBLIC_KEY, cbor};
-use crate::{
-    credential::CREDENTIAL_ID_LEN,
-    profile::{AttestationType, Extension, Profile, Version},
-};
+use crate::profile::{AttestationType, Extension, Profile, Version};
 
 /// preferredPlatformUvAttempts: how often a platform asks for a finger before it asks for the PIN.
 const PREFERRED_PLATFORM_UV_ATTEMPTS: u8 = 3;
@@ -67,7 +64,7 @@ impl Response<'_> {
                 true,
                 Value::from(profile.max_credential_count_in_list),
             ),
-            (0x08, true, Value::from(CREDENTIAL_ID_LEN as u64)),
+            (0x08, true, self.profile.max_credential_id_length.into()),
             (0x09, true, text(vec!["usb"])),
             (0x0a, true, Value::Array(algorithms.collect())),
             (

@@ -44,9 +44,12 @@ pub(super) struct Inject {
     /// The private key: PKCS#8 in PEM, or base64 of its DER; - is stdin.
     #[arg(long, value_name = "FILE")]
     private_key_file: PathBuf,
-    /// Its credential id, 64 bytes [default: a random one].
+    /// Its credential id: as many bytes as the key's profile takes [default: 64 random ones].
     #[arg(long, value_name = "HEX", value_parser = hexadecimal)]
     id: Option<String>,
+    /// The site finds it by its id alone.
+    #[arg(long)]
+    not_discoverable: bool,
     /// Who may use it (credProtect): 1 to 3.
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=3))]
     cred_protect: Option<u8>,
@@ -122,6 +125,7 @@ pub(super) fn inject(args: Inject) -> Result<(), Failure> {
         user_display_name: args.display_name,
         private_key: private_key.as_str().to_owned(),
         id: args.id,
+        discoverable: !args.not_discoverable,
         cred_protect: args.cred_protect,
         cred_blob: args.cred_blob,
         large_blob_key: args.large_blob_key,

@@ -141,7 +141,7 @@ fn injected_passkey_has_what_it_was_given() {
             name: Some("a".repeat(65)),
             display_name: Some("Alice".to_owned()),
         },
-        id: Some(id),
+        id: Some(id.as_bytes().to_vec()),
         cred_protect: CredProtect::Required,
         cred_blob: Some(vec![1; 32]),
         large_blob_key: true,
@@ -187,7 +187,7 @@ fn injected_passkey_takes_the_accounts_old_ones_place() {
     assert_eq!(state.passkey_count(), 1);
     // Under its own id, too.
     let again = NewPasskey {
-        id: Some(newer),
+        id: Some(newer.as_bytes().to_vec()),
         counter: 5,
         ..new()
     };
@@ -197,7 +197,7 @@ fn injected_passkey_takes_the_accounts_old_ones_place() {
     assert_eq!(passkey.counter_ceiling(), 5);
     // But no other's.
     let thief = NewPasskey {
-        id: Some(newer),
+        id: Some(newer.as_bytes().to_vec()),
         user: account(b"bobby"),
         ..new()
     };
@@ -214,7 +214,7 @@ fn injected_passkey_takes_the_accounts_old_ones_place() {
         },
     );
     let derived = NewPasskey {
-        id: Some(derived),
+        id: Some(derived.as_bytes().to_vec()),
         ..new()
     };
     let refused = refusal(&state, &profile(), derived);

@@ -25,10 +25,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod calendar;
 pub mod cli;
 pub mod control;
 pub mod journal;
 pub mod key;
+pub mod metadata;
 pub mod presence;
 pub mod profile;
 pub mod rig;

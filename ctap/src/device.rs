@@ -162,6 +162,11 @@ impl Device {
         self.authenticator.profile()
     }
 
+    /// What authenticatorGetInfo answers as things are, in CBOR, for those who describe the key.
+    pub fn info(&mut self) -> Vec<u8> {
+        self.authenticator.info()
+    }
+
     /// Its owner changes the key: `change` sees the state as it is and says what changes. The set
     /// goes to the vault as any other ([`Event::Commit`]); commands and decisions that come
     /// meanwhile wait, and enumerations that are under way end. `None` when there is nothing to

@@ -43,7 +43,7 @@ mod wire;
 mod work;
 
 pub use admin::{NewPasskey, Passkey, PasskeyEdit, PasskeyRefusal, PinRefusal, PinStatus};
-pub use attestation::{Attestation, AttestationAuthority};
+pub use attestation::{Attestation, AttestationAuthority, MetadataSigner};
 pub use authenticator::{NEXT_ASSERTION_TIMEOUT_MS, PRESENCE_TIMEOUT_MS, RESET_WINDOW_MS};
 pub use command::Command;
 pub use credential::{

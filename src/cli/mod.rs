@@ -2,6 +2,7 @@
 
 mod access;
 mod attach;
+mod attestation;
 mod backup;
 mod clone;
 mod common;
@@ -57,6 +58,8 @@ enum Command {
     Pin(pin::Args),
     /// The touches that running keys wait for.
     Touch(touch::Args),
+    /// What a site under test is given to trust the keys' attestation.
+    Attestation(attestation::Args),
     /// Let a running key answer wrongly on purpose.
     Fault(Box<fault::Args>),
     /// Check what a running key was asked.
@@ -131,6 +134,7 @@ fn dispatch(command: Command, verbose: u8) -> Result<(), Failure> {
         Command::Passkey(args) => passkey::run(args),
         Command::Pin(args) => pin::run(args),
         Command::Touch(args) => touch::run(&args),
+        Command::Attestation(args) => attestation::run(&args),
         Command::Fault(args) => fault::run(*args),
         Command::Expect(args) => expect::run(*args),
         Command::Watch(args) => watch::run(&args, verbose),

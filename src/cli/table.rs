@@ -7,6 +7,7 @@ use std::fmt;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::output::shown;
+pub(super) use crate::calendar::date;
 
 /// What every terminal shows in a line.
 const COLUMNS: usize = 80;
@@ -175,20 +176,6 @@ fn cut(text: &str, room: usize) -> String {
 fn width(text: &str) -> usize {
     let apart = text.chars().map(|c| c.width().unwrap_or(0)).sum();
     text.width().max(apart)
-}
-
-/// A day, such as 2026-11-24, of a time in seconds since 1970 (proleptic Gregorian, UTC).
-pub(super) fn date(seconds: u64) -> String {
-    // Howard Hinnant's days to civil, for days after 1970 alone.
-    let days = seconds / 86_400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// `1 passkey`, `2 passkeys`.

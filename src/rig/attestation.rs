@@ -35,7 +35,7 @@ impl Rig {
         Ok(AttestationRoot { pem })
     }
 
-    async fn authority(&self) -> Result<AttestationAuthority, RigError> {
+    pub(super) async fn authority(&self) -> Result<AttestationAuthority, RigError> {
         if let Some((vault, _)) = &self.0.vault {
             return Ok(vault.work(|store| store.attestation_authority()).await?);
         }
@@ -51,7 +51,7 @@ impl Rig {
     }
 
     /// What new certificates are dated, in seconds since 1970.
-    fn date(&self) -> u64 {
+    pub(super) fn date(&self) -> u64 {
         match &self.0.origin {
             Origin::Seed(_) => open::SEEDED_DATE,
             Origin::Machine(_) => open::now(),

@@ -39,6 +39,7 @@ mod error;
 mod expect;
 mod faults;
 mod keys;
+mod metadata;
 mod open;
 mod pin;
 mod slot;
@@ -59,6 +60,7 @@ pub use backend::Backend;
 pub use error::{ErrorKind, RigError};
 pub use expect::{Contact, ContactView, Expectation, Held};
 pub use faults::{ArmedFault, FaultView, NewFault};
+pub use metadata::{AttestationMetadata, MetadataEntry, MetadataModel, NewMetadata};
 pub use stored::{BackupView, Cloned, SnapshotLoss, SnapshotView};
 pub use view::{
     KeyView, LossView, NewKey, NewPasskey, NewPin, OtherSites, PasskeyEdit, PasskeyView, PinView,

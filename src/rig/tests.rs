@@ -331,3 +331,29 @@ async fn touch_that_verifies_nobody_is_not_answered_as_if_it_did() {
     let over = rig.answer_touch(touches[0].id, TouchAnswer::NotVerified);
     assert_eq!(over.unwrap_err().kind, ErrorKind::NotFound);
 }
+
+#[tokio::test]
+async fn metadata_of_more_models_than_anybody_has_is_refused() {
+    let rig = rig(Touch::Auto).await;
+    let of = |count| NewMetadata {
+        statuses: Vec::new(),
+        models: Some(vec![
+            MetadataModel {
+                profile: "tiny".to_owned(),
+                profile_toml: None,
+            };
+            count
+        ]),
+    };
+    let made = rig.attestation_metadata(&of(100)).await.unwrap();
+    assert_eq!(made.entries.len(), 1, "one for each AAGUID");
+    let refused = rig.attestation_metadata(&of(101)).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn metadata_of_no_keys_knows_nobody() {
+    let rig = rig(Touch::Auto).await;
+    let made = rig.attestation_metadata(&NewMetadata::default()).await;
+    assert_eq!(made.unwrap().entries, []);
+}

@@ -27,7 +27,7 @@ use roamkey_ctap::{ChangeSet, KeyState};
 pub use backup::{Backup, BackupError, Opener, Protection, Written, is_passphrase_protected};
 pub use error::{Broken, Damage, VaultError};
 pub use file::{Activity, Backend, Medium, default_path};
-pub(crate) use file::{make_directory_of, owner_only, state_dir};
+pub(crate) use file::{beside, make_directory_of, owner_only, state_dir};
 pub(crate) use guard::guarded;
 pub use manage::OlderCopy;
 pub use memory::Memory;

@@ -18,7 +18,7 @@ use crate::support::{
 };
 
 /// The certificate in PEM text (RFC 7468), DER.
-fn der(pem: &str) -> Vec<u8> {
+pub(super) fn der(pem: &str) -> Vec<u8> {
     let mut lines = pem.lines();
     assert_eq!(lines.next(), Some("-----BEGIN CERTIFICATE-----"), "{pem}");
     let body: String = lines.take_while(|line| !line.starts_with('-')).collect();
@@ -39,19 +39,19 @@ fn der(pem: &str) -> Vec<u8> {
     der
 }
 
-fn root(home: &Home) -> String {
+pub(super) fn root(home: &Home) -> String {
     let said = home.json(&["vault", "root-certificate"]);
     said["root_certificate"].as_str().expect("text").to_owned()
 }
 
-fn key(certificate: &Certificate) -> PublicKey {
+pub(super) fn key(certificate: &Certificate) -> PublicKey {
     let key = certificate.tbs_certificate().subject_public_key_info();
     PublicKey::from_sec1(key.subject_public_key.raw_bytes())
 }
 
-/// Whether what a key's registrations are attested with was issued by a root.
-fn leads_to(process: &Process, root: &str) -> bool {
-    let mut platform = attach(listen_of(&process.event_named("ready")));
+/// The certificate that the first key of a process attests a registration with, DER.
+pub(super) fn registered(ready: &serde_json::Value) -> Vec<u8> {
+    let mut platform = attach(listen_of(ready));
     let channel = platform.init();
     let request = MakeCredential::new("example.com", b"alice").to_value();
     let made = platform.ctap2(channel, MAKE_CREDENTIAL, Some(&request));
@@ -60,6 +60,12 @@ fn leads_to(process: &Process, root: &str) -> bool {
     let [leaf] = x5c(&cbor::member(&made, 3).expect("a statement"))
         .try_into()
         .expect("one certificate");
+    leaf
+}
+
+/// Whether what a key's registrations are attested with was issued by a root.
+fn leads_to(process: &Process, root: &str) -> bool {
+    let leaf = registered(&process.event_named("ready"));
     let leaf = Certificate::from_der(&leaf).expect("X.509");
     let root = Certificate::from_der(&der(root)).expect("X.509");
     let signed = leaf.tbs_certificate().to_der().expect("DER");

@@ -18,6 +18,7 @@ mod home;
 mod idle;
 #[cfg(unix)]
 mod key;
+mod metadata;
 #[cfg(unix)]
 mod passkey;
 #[cfg(unix)]

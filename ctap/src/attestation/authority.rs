@@ -65,6 +65,11 @@ impl AttestationAuthority {
         encode_string("CERTIFICATE", LineEnding::LF, self.certificate()).unwrap_or_default()
     }
 
+    /// Its private key, for what else it issues.
+    pub(super) fn private_key(&self) -> &[u8] {
+        self.0.private_key.as_slice()
+    }
+
     /// A new attestation key with a certificate for a model, and for one device of it where that
     /// is named.
     fn issue(
@@ -74,7 +79,7 @@ impl AttestationAuthority {
         device: Option<&str>,
         created: u64,
     ) -> Option<Attestation> {
-        let own = PrivateKey::from_bytes(Algorithm::Es256, self.0.private_key.as_slice())?;
+        let own = PrivateKey::from_bytes(Algorithm::Es256, self.private_key())?;
         let key = PrivateKey::random(Algorithm::Es256, rng);
         let name = if device.is_some() {
             "CN=roamkey enterprise attestation"
@@ -122,6 +127,23 @@ impl KeyState {
         at_first.is_some_and(|on| on || self.config.enterprise_attestation)
     }
 
+    /// What U2F registrations are attested with: U2F knows no self attestation, so a key that has
+    /// no batch certificate shows the one that it signed itself (FIDO U2F raw messages §4.3).
+    pub fn u2f_attestation(&self, profile: &Profile) -> &Attestation {
+        let batch = self.batch_attestation.as_ref();
+        let batch = batch.filter(|_| profile.attestation == AttestationType::Batch);
+        batch.unwrap_or(&self.attestation)
+    }
+
+    /// The attestations of its authority that it uses: for its model, and for itself alone.
+    pub fn issued_attestations(&self, profile: &Profile) -> impl Iterator<Item = &Attestation> {
+        let batch = self.batch_attestation.as_ref();
+        let enterprise = self.enterprise_attestation.as_ref();
+        let batch = batch.filter(|_| profile.attestation == AttestationType::Batch);
+        let enterprise = enterprise.filter(|_| profile.enterprise_attestation.is_some());
+        batch.into_iter().chain(enterprise)
+    }
+
     /// The attestations that a key of this profile lacks, from the authority of its vault; nothing
     /// when it has them. Another model or another vault makes those that it had useless, so they
     /// are replaced.
@@ -157,12 +179,16 @@ impl KeyState {
 
 /// The name that WebAuthn §8.2.1 asks for, with this in front.
 fn subject(common_name: &str) -> builder::Result<Name> {
-    let name = format!("{common_name},OU=Authenticator Attestation,O=roamkey test key,C=ZZ");
+    subject_of_unit(common_name, "Authenticator Attestation")
+}
+
+pub(super) fn subject_of_unit(common_name: &str, unit: &str) -> builder::Result<Name> {
+    let name = format!("{common_name},OU={unit},O=roamkey test key,C=ZZ");
     Ok(name.parse()?)
 }
 
 /// From when to when, in seconds since 1970.
-fn validity(created: u64) -> (u64, Option<u64>) {
+pub(super) fn validity(created: u64) -> (u64, Option<u64>) {
     (created.saturating_sub(BACKDATED_S).min(LAST_DATE), None)
 }
 

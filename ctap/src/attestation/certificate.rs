@@ -13,6 +13,7 @@ use x509_cert::{
     der::{
         DateTime, Decode, Encode,
         asn1::{ObjectIdentifier, OctetString},
+        referenced::OwnedToRef as _,
     },
     ext::{
         Extension, ToExtension,
@@ -112,14 +113,17 @@ impl Template {
             None => Time::INFINITY,
         };
         let validity = Validity::new(Time::from(time(not_before)?), not_after);
-        let signing_key = |key: &PrivateKey| {
-            let failed = builder::Error::Asn1(x509_cert::der::ErrorKind::Failed.into());
-            key.to_signing_key().ok_or(failed)
+        let failed = || builder::Error::Asn1(x509_cert::der::ErrorKind::Failed.into());
+        let subject = SubjectPublicKeyInfo::from_der(&subject.to_spki().ok_or_else(failed)?)?;
+        let builder =
+            CertificateBuilder::new(self, SerialNumber::new(&serial)?, validity, subject)?;
+        let certificate = match signer.to_rsa_signing_key() {
+            Some(key) => builder.build::<_, rsa::pkcs1v15::Signature>(&key)?,
+            None => {
+                let key = signer.to_signing_key().ok_or_else(failed)?;
+                builder.build::<_, DerSignature>(&key)?
+            }
         };
-        let subject = SubjectPublicKeyInfo::from_key(signing_key(subject)?.verifying_key())?;
-        let certificate =
-            CertificateBuilder::new(self, SerialNumber::new(&serial)?, validity, subject)?
-                .build::<_, DerSignature>(&signing_key(signer)?)?;
         Ok(certificate.to_der()?)
     }
 }
@@ -156,6 +160,14 @@ impl Read {
 
     pub(super) fn issuer(&self) -> &Name {
         self.0.tbs_certificate().issuer()
+    }
+
+    /// The hash that other standards know the key by (RFC 5280 §4.2.1.2, method 1), which is not
+    /// the one that the certificate itself says.
+    pub(super) fn key_identifier(&self) -> Option<Vec<u8>> {
+        let key = self.0.tbs_certificate().subject_public_key_info();
+        let identifier = SubjectKeyIdentifier::try_from(key.owned_to_ref()).ok()?;
+        Some(identifier.0.as_bytes().to_vec())
     }
 
     /// The content of an extension that is an OCTET STRING.

@@ -3,11 +3,13 @@
 //!
 //! Each key has a self-signed certificate of its own, which proves possession and nothing else.
 //! Beside it, where a profile wants that, it has certificates of its vault's authority: one for
-//! its model, and one for itself alone. Deliberately absent: when which is used.
+//! its model, and one for itself alone. The authority has a signer for their metadata, too.
+//! Deliberately absent: when which is used.
 
 mod authority;
 mod certificate;
 mod flawed;
+mod metadata;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +21,9 @@ use crate::{
     crypto::{KeyBytes, PrivateKey, Rng},
 };
 pub use authority::AttestationAuthority;
-use certificate::{Template, serial};
+use certificate::{Read, Template, serial};
 pub(crate) use flawed::{Flaw, FlawedAttestation};
+pub use metadata::MetadataSigner;
 
 /// WebAuthn §8.2.1 asks for this organizational unit, and testers read it for U2F as well.
 const SUBJECT: &str = "CN=roamkey attestation,OU=Authenticator Attestation,O=roamkey test key,C=ZZ";
@@ -52,6 +55,12 @@ impl Attestation {
     /// The X.509 certificate, DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
+    }
+
+    /// What metadata knows the certificate by: its key's SHA-1 (RFC 5280 §4.2.1.2, method 1).
+    /// `None` where the bytes are no certificate.
+    pub fn key_identifier(&self) -> Option<Vec<u8>> {
+        Read::new(&self.certificate)?.key_identifier()
     }
 
     /// Signs `parts` one after the other; the signature is DER.

@@ -2,6 +2,7 @@
 
 use p256::ecdsa::{DerSignature, VerifyingKey, signature::Verifier};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use rsa::pkcs8::DecodePublicKey;
 use x509_cert::{
     Certificate,
     certificate::Version,
@@ -49,6 +50,16 @@ fn is_signed_by(certificate: &Certificate, issuer: &Certificate) -> bool {
     let signature = DerSignature::try_from(certificate.signature().raw_bytes());
     let signature = signature.expect("a DER signature");
     key(issuer).verify(&signed, &signature).is_ok()
+}
+
+/// Whether a signature for RS256 is a certificate's.
+fn is_rs256(certificate: &Certificate, message: &[u8], signature: &[u8]) -> bool {
+    let key = certificate.tbs_certificate().subject_public_key_info();
+    let key = key.to_der().expect("DER");
+    let key = rsa::PublicKey::from_public_key_der(&key).expect("an RSA key");
+    let key = rsa::pkcs1v15::VerifyingKey::<sha2::Sha256>::new(key);
+    let signature = rsa::pkcs1v15::Signature::try_from(signature);
+    signature.is_ok_and(|signature| key.verify(message, &signature).is_ok())
 }
 
 /// What id-fido-gen-ce-aaguid holds.
@@ -284,4 +295,56 @@ fn reset_keeps_the_attestations() {
         read(key_state.enterprise_attestation.as_ref()),
     );
     assert!(before == after);
+}
+
+#[test]
+fn metadata_signer_leads_to_the_root_over_one_intermediate() {
+    let authority = AttestationAuthority::create(&mut rng(), DATE);
+    let root = Certificate::from_der(authority.certificate()).expect("X.509");
+    let signer = authority.metadata_signer(&mut others(), DATE);
+    let signer = signer.expect("a signer");
+    let [leaf, issuer] = signer
+        .certificates()
+        .map(|der| Certificate::from_der(der).expect("X.509"));
+    assert!(is_signed_by(&issuer, &root));
+    let signed = leaf.tbs_certificate().to_der().expect("DER");
+    assert!(is_rs256(&issuer, &signed, leaf.signature().raw_bytes()));
+    assert!(!is_rs256(&leaf, &signed, leaf.signature().raw_bytes()));
+    assert!(is_authority(&issuer) && !is_authority(&leaf));
+    for (certificate, above) in [(&leaf, &issuer), (&issuer, &root)] {
+        assert_eq!(
+            certificate.tbs_certificate().issuer(),
+            above.tbs_certificate().subject()
+        );
+        assert_eq!(years(certificate), (2025, 9999));
+        assert_eq!(key_ids(certificate).1, Some(key_ids(above).0));
+        // It signs metadata and vouches for no key.
+        assert_eq!(aaguid(certificate), None);
+        let subject = certificate.tbs_certificate().subject().to_string();
+        assert!(subject.contains("OU=Metadata"), "{subject}");
+        assert!(subject.contains("CN=roamkey test metadata"), "{subject}");
+    }
+    let signature = signer.sign(b"message").expect("a signature");
+    assert!(is_rs256(&leaf, b"message", &signature));
+    assert!(!is_rs256(&leaf, b"another", &signature));
+    assert_eq!(format!("{signer:?}"), "MetadataSigner { .. }");
+}
+
+#[test]
+fn certificates_that_a_key_uses_are_those_of_its_profile() {
+    let authority = AttestationAuthority::create(&mut rng(), DATE);
+    let key_state = certified(&authority, &enterprise());
+    let used = |profile: &Profile| key_state.issued_attestations(profile).count();
+    assert_eq!(used(&enterprise()), 2);
+    assert_eq!(used(&Profile::default()), 0, "they are there and not used");
+    let batch = key_state.batch_attestation.as_ref().expect("a batch's");
+    let of_model = key_state.u2f_attestation(&enterprise());
+    assert_eq!(of_model.certificate(), batch.certificate());
+    let own = key_state.u2f_attestation(&Profile::default());
+    assert_eq!(own.certificate(), key_state.attestation.certificate());
+    // RFC 5280 §4.2.1.2: SHA-1, while the certificate names its key by SHA-256.
+    let identifier = own.key_identifier().expect("a certificate");
+    assert_eq!(identifier.len(), 20);
+    assert_ne!(identifier, key_ids(&read(Some(own))).0);
+    assert_ne!(Some(identifier), of_model.key_identifier());
 }

@@ -161,14 +161,6 @@ impl Authenticator {
             x5c,
         })
     }
-
-    /// What U2F registrations are attested with: it knows no self attestation, so a key that has
-    /// no batch certificate shows the one that it signed itself (FIDO U2F raw messages §4.3).
-    pub(super) fn u2f_attestation(&self) -> &Attestation {
-        let batch = self.state.batch_attestation.as_ref();
-        let batch = batch.filter(|_| self.profile.attestation == AttestationType::Batch);
-        batch.unwrap_or(&self.state.attestation)
-    }
 }
 
 /// A credential as its registration describes it.

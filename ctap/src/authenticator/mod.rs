@@ -344,7 +344,7 @@ impl Authenticator {
             .take_if(|(whose, stateful)| *whose == client && !goes_on(stateful));
     }
 
-    fn info(&mut self) -> Vec<u8> {
+    pub(crate) fn info(&mut self) -> Vec<u8> {
         let identifiers = self.identifiers();
         let profile = &self.profile;
         let response = wire::get_info::Response {

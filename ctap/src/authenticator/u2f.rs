@@ -153,7 +153,7 @@ impl Authenticator {
             return Step::Respond(StatusWord::Unknown.emit());
         };
         let flawed = flawed.as_ref().map(|flawed| &flawed.leaf);
-        let attestation = flawed.unwrap_or(self.u2f_attestation());
+        let attestation = flawed.unwrap_or(self.state.u2f_attestation(&self.profile));
         let signature = attestation.sign(&[
             &[0],
             &application.0,

@@ -7,7 +7,9 @@ use serde_json::json;
 use super::{Desk, Done, client::Ask, running::named};
 use crate::{
     cli::Failure,
-    rig::{AttestationRoot, BackupView, SnapshotLoss, SnapshotView},
+    rig::{
+        AttestationMetadata, AttestationRoot, BackupView, NewMetadata, SnapshotLoss, SnapshotView,
+    },
     vault::{Protection, unlock::Passphrase},
 };
 
@@ -44,6 +46,17 @@ impl Desk {
         match self {
             Self::Here(here) => here.ask(async |rig| rig.attestation_root().await),
             Self::There(running) => running.ask(Ask::get(["attestation-root"])),
+        }
+    }
+
+    /// What a relying party under test is to know of keys.
+    pub(in crate::cli) fn attestation_metadata(
+        &self,
+        new: &NewMetadata,
+    ) -> Done<AttestationMetadata> {
+        match self {
+            Self::Here(here) => here.ask(async |rig| rig.attestation_metadata(new).await),
+            Self::There(running) => running.ask(Ask::post(["attestation-metadata"]).body(new)),
         }
     }
 

@@ -11,9 +11,9 @@ use axum::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    control::{App, body::Profiles, openapi, problem::Problem},
+    control::{App, body::Profiles, input::Json as Body, openapi, problem::Problem},
     profile::Profile,
-    rig::{AttestationRoot, ServerView},
+    rig::{AttestationMetadata, AttestationRoot, NewMetadata, ServerView},
 };
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -22,6 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(server))
         .routes(routes!(profiles))
         .routes(routes!(attestation_root))
+        .routes(routes!(attestation_metadata))
 }
 
 /// This description.
@@ -63,4 +64,18 @@ async fn profiles() -> Json<Profiles> {
 )]
 async fn attestation_root(State(app): State<App>) -> Result<Json<AttestationRoot>, Problem> {
     Ok(Json(app.rig.attestation_root().await?))
+}
+
+/// Metadata of the keys' models, or of others, signed under that root: a BLOB as the FIDO Metadata
+/// Service has it.
+#[utoipa::path(
+    post, path = "/attestation-metadata", tag = "server", request_body = NewMetadata,
+    responses((status = 200, description = "What a relying party under test is to know.",
+        body = AttestationMetadata))
+)]
+async fn attestation_metadata(
+    State(app): State<App>,
+    Body(new): Body<NewMetadata>,
+) -> Result<Json<AttestationMetadata>, Problem> {
+    Ok(Json(app.rig.attestation_metadata(&new).await?))
 }

@@ -366,6 +366,30 @@ async fn expectation_says_why_nothing_came() {
 }
 
 #[tokio::test]
+async fn metadata_is_of_the_key_or_of_the_models_that_are_named() {
+    let server = Server::tcp().await;
+    let path = "/v1/attestation-metadata";
+    let made = server.ask("POST", path, Some(json!({}))).await;
+    assert_eq!(made.status, 200, "{}", made.json);
+    let aaguid = &made.json["entries"][0]["aaguid"];
+    assert_eq!(aaguid, "33c78076-c6cc-406c-95a6-44d084208762");
+    let root = server.ask("GET", "/v1/attestation-root", None).await;
+    assert_eq!(made.json["root"], root.json["pem"]);
+    let models = json!([{"profile": "own", "profile_toml": "[usb]\nproduct = \"Own\""}]);
+    let asked = json!({"statuses": ["REVOKED"], "models": models});
+    let made = server.ask("POST", path, Some(asked)).await;
+    assert_eq!(made.json["entries"][0]["description"], "Own");
+    for wrong in [
+        json!({"status": "REVOKED"}),
+        json!({"statuses": ["LOST"]}),
+        json!({"models": [{"profile": "lost"}]}),
+        json!({"models": [{"profile": "own", "profile_toml": "aaguid = 1"}]}),
+    ] {
+        assert_refused(&server.ask("POST", path, Some(wrong)).await, 400);
+    }
+}
+
+#[tokio::test]
 async fn vault_that_is_not_there_is_a_conflict() {
     let server = Server::tcp().await;
     assert_refused(&server.ask("GET", "/v1/vault/snapshots", None).await, 409);

@@ -16,7 +16,10 @@ use ed25519_dalek::{Signer, pkcs8::KeypairBytes};
 use p256::{
     ecdsa::SigningKey,
     elliptic_curve::{ALGORITHM_OID, sec1::ToSec1Point},
-    pkcs8::{AssociatedOid, EncodePrivateKey, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument},
+    pkcs8::{
+        AssociatedOid, EncodePrivateKey, EncodePublicKey, ObjectIdentifier, PrivateKeyInfoRef,
+        SecretDocument,
+    },
 };
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
@@ -229,6 +232,36 @@ impl PrivateKey {
             Self::Rs256(key) => rsa::sign(key, parts),
             Self::MlDsa44(key) => ml_dsa::sign(key, parts),
             Self::MlDsa65(key) => ml_dsa::sign(key, parts),
+        }
+    }
+
+    /// The public key as certificates have it (RFC 5280 §4.1.2.7), DER; `None` unless it is one
+    /// that certificates are issued for or with: for ES256 or RS256.
+    pub(crate) fn to_spki(&self) -> Option<Vec<u8>> {
+        let document = match self {
+            Self::Es256(key) => key.public_key().to_public_key_der(),
+            Self::Rs256(key) => key.to_public_key().to_public_key_der(),
+            Self::Es384(_)
+            | Self::Es512(_)
+            | Self::Es256k(_)
+            | Self::EdDsa(_)
+            | Self::MlDsa44(_)
+            | Self::MlDsa65(_) => return None,
+        };
+        Some(document.ok()?.as_bytes().to_vec())
+    }
+
+    /// As the certificate builder wants it; `None` unless it is a key for RS256.
+    pub(crate) fn to_rsa_signing_key(&self) -> Option<::rsa::pkcs1v15::SigningKey<Sha256>> {
+        match self {
+            Self::Rs256(key) => Some(::rsa::pkcs1v15::SigningKey::new((**key).clone())),
+            Self::Es256(_)
+            | Self::Es384(_)
+            | Self::Es512(_)
+            | Self::Es256k(_)
+            | Self::EdDsa(_)
+            | Self::MlDsa44(_)
+            | Self::MlDsa65(_) => None,
         }
     }
 

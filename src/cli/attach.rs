@@ -1,4 +1,4 @@
-//! `roamkey attach` and `detach`: a running key comes to this machine's own USB, and goes.
+//! `roamkey attach`: a running key comes to this machine's own USB.
 //!
 //! The document: the key as `key`, as in `key list`.
 
@@ -18,12 +18,6 @@ pub(super) struct Args {
     key: String,
     #[command(flatten)]
     running: RunningArgs,
-}
-
-pub(super) fn detach(args: &Args) -> Result<(), Failure> {
-    let key = args.running.open()?.act(&args.key, "detach")?;
-    let text = format!("No host has the key {}.", called(&key));
-    args.running.say(&text, &json!({"key": key}))
 }
 
 pub(super) fn attach(args: &Args) -> Result<(), Failure> {

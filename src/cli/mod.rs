@@ -8,7 +8,9 @@ mod clone;
 mod common;
 mod confirm;
 mod desk;
+mod detach;
 mod doctor;
+mod exec;
 mod expect;
 mod fault;
 mod key;
@@ -68,8 +70,16 @@ enum Command {
     Watch(watch::Args),
     /// Attach a running key to this machine.
     Attach(attach::Args),
-    /// End the session of a running key's host.
-    Detach(attach::Args),
+    /// End the session of a running key's host, or of all.
+    Detach(detach::Args),
+    /// Run a command that has keys of its own on this machine.
+    Exec(Box<exec::Args>),
+    /// What `exec` starts instead of the command, and becomes it.
+    #[command(hide = true)]
+    ExecInside(exec::inside::Args),
+    /// What ends the command of an `exec` that was killed.
+    #[command(hide = true)]
+    ExecGuard(exec::guard::Args),
     /// Say whether this machine can use roamkey's keys, and what mends it.
     Doctor(doctor::Args),
 }
@@ -98,15 +108,48 @@ impl Failure {
     }
 }
 
-/// Parses the process's arguments; what it does not understand ends the process with code 2.
+/// Parses the process's arguments; what it does not understand ends the process with code 2, or
+/// with that of `exec`'s own failures.
 pub fn parse() -> Args {
-    Args::parse()
+    let mut words = std::env::args_os().skip(1);
+    let name = words.find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    let exec = name.is_some_and(|name| name == "exec");
+    Args::try_parse().unwrap_or_else(|why| match exec && why.use_stderr() {
+        true => {
+            // Nothing is left to do where stderr is gone.
+            let _ = why.print();
+            std::process::exit(i32::from(exec::FAILED))
+        }
+        false => why.exit(),
+    })
 }
 
-/// Does what the arguments say. Code 0 is success, 1 a failure, 2 arguments that do not fit.
+/// Does what the arguments say. Code 0 is success, 1 a failure, 2 arguments that do not fit;
+/// `exec` ends as its command did.
 pub fn run(args: Args) -> ExitCode {
     log_to_stderr(args.verbose);
-    let result = match guarded(|| dispatch(args.command, args.verbose)) {
+    match args.command {
+        Command::Exec(args) => exec::run(&args),
+        Command::ExecInside(args) => exec::inside::run(&args),
+        Command::ExecGuard(args) => exec::guard::run(&args),
+        command @ (Command::Run(_)
+        | Command::Vault(_)
+        | Command::Key(_)
+        | Command::Passkey(_)
+        | Command::Pin(_)
+        | Command::Touch(_)
+        | Command::Fault(_)
+        | Command::Expect(_)
+        | Command::Watch(_)
+        | Command::Attach(_)
+        | Command::Detach(_)
+        | Command::Doctor(_)
+        | Command::Attestation(_)) => run_guarded(command, args.verbose),
+    }
+}
+
+fn run_guarded(command: Command, verbose: u8) -> ExitCode {
+    let result = match guarded(|| dispatch(command, verbose)) {
         Ok(result) => result,
         Err(damage) => Err(VaultError::from(damage).into()),
     };
@@ -139,8 +182,10 @@ fn dispatch(command: Command, verbose: u8) -> Result<(), Failure> {
         Command::Expect(args) => expect::run(*args),
         Command::Watch(args) => watch::run(&args, verbose),
         Command::Attach(args) => attach::attach(&args),
-        Command::Detach(args) => attach::detach(&args),
+        Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        // Their ends are another's, not of these codes.
+        Command::Exec(_) | Command::ExecInside(_) | Command::ExecGuard(_) => Ok(()),
     }
 }
 

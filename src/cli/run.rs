@@ -9,8 +9,8 @@ use roamkey_transport::usbip::Server;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-pub(super) use args::Args;
-use args::{BackendArg, SeedArg, TouchArg};
+pub(super) use args::{Args, ProfileArg, TouchArg, profile};
+use args::{BackendArg, SeedArg};
 
 use super::{
     Failure,

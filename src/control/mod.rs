@@ -41,6 +41,7 @@ pub use body::{
     ArmedFaults, Events, FaultCatalogue, Keys, Losses, Missed, NewBackup, NewName, Passkeys,
     Profiles, Snapshots, TouchReply, Touches,
 };
+pub(crate) use place::directories;
 pub use place::{socket_of, sockets};
 pub use problem::Problem;
 

@@ -133,12 +133,16 @@ fn is_abandoned(_path: &Path) -> bool {
     true
 }
 
+/// Where processes of this user may have their sockets and tokens.
+pub(crate) fn directories() -> Vec<PathBuf> {
+    let state = state_dir().ok().map(|state| state.join("run"));
+    [runtime_directory(), state].into_iter().flatten().collect()
+}
+
 /// The control sockets of this user's live processes, in the order of the processes' numbers.
 #[cfg(unix)]
 pub fn sockets() -> Vec<(u32, PathBuf)> {
-    let state = state_dir().ok().map(|state| state.join("run"));
-    let places = [runtime_directory(), state];
-    let places = places.into_iter().flatten().map(Place::new);
+    let places = directories().into_iter().map(Place::new);
     let mut found: Vec<_> = places.flat_map(|place| place.sockets()).collect();
     found.sort();
     found

@@ -229,7 +229,8 @@ impl Rig {
 }
 
 impl Contact {
-    fn text(self, key: &str) -> String {
+    /// That, about the key of this name.
+    pub(crate) fn text(self, key: &str) -> String {
         match self {
             Self::Unplugged => format!("No host can see the key {key}: it is not plugged in."),
             Self::Plugged => {

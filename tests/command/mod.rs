@@ -10,6 +10,8 @@ mod control;
 #[cfg(unix)]
 mod doctor;
 #[cfg(unix)]
+mod exec;
+#[cfg(unix)]
 mod faults;
 #[cfg(unix)]
 mod finger;

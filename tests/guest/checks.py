@@ -38,6 +38,7 @@ MODULES = (
     "check_vault",
     "check_uhid",
     "check_attach",
+    "check_exec",
     "check_control",
     "check_users",
     "check_faults",

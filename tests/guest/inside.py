@@ -66,17 +66,23 @@ class Control(http.client.HTTPConnection):
         return said
 
 
+def install():
+    """roamkey's program, and the kernel's modules that it needs."""
+    if not BINARY.exists():
+        # Not run from the shared folder, which is slow to page in.
+        shutil.copy(SHARED / "roamkey", BINARY)
+    for module in ("uhid", "vhci-hcd"):
+        run("modprobe", module)
+    return BINARY
+
+
 class Server:
     """`roamkey run` in this guest, as root or as another user."""
 
     def __init__(self, name, options, user=0):
         self.name = f"inside-{name}"
         servers_used.add(self.name)
-        if not BINARY.exists():
-            # Not run from the shared folder, which is slow to page in.
-            shutil.copy(SHARED / "roamkey", BINARY)
-        for module in ("uhid", "vhci-hcd"):
-            run("modprobe", module)
+        install()
         home = HOMES / self.name
         home.mkdir(parents=True, exist_ok=True)
         # What is in it that others may not have, roamkey itself has to close.

@@ -20,7 +20,7 @@ mod linux;
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{attach, detach};
 #[cfg(target_os = "linux")]
-pub use linux::{attach, detach, free_ports, hand_over};
+pub use linux::{attach, detach, detach_in, devices, free_ports, hand_over};
 
 /// A port of vhci_hcd with a key. Dropping it leaves the key attached: that ends with the key's
 /// session, or with [`detach`](Self::detach).

@@ -16,6 +16,8 @@ use crate::{
 
 const CONTROL: &str = "ROAMKEY_CONTROL";
 const TOKEN_FILE: &str = "ROAMKEY_TOKEN_FILE";
+/// The token itself, as `roamkey exec` tells it to its command.
+const TOKEN: &str = "ROAMKEY_TOKEN";
 /// As many processes are listed where one has to be chosen.
 const LISTED: usize = 10;
 
@@ -72,6 +74,10 @@ impl ControlArgs {
         })?;
         let file = self.token_file.clone();
         let file = file.or_else(|| named(TOKEN_FILE).map(PathBuf::from));
+        if let (None, Some(token)) = (&file, named(TOKEN)) {
+            let token = token.to_string_lossy().into_owned();
+            return Ok(Some(Address::Port(address, Zeroizing::new(token))));
+        }
         let file = file.ok_or_else(|| {
             Failure::Usage(format!(
                 "http://{address} wants a token: say --token-file FILE (or {TOKEN_FILE}), with the \

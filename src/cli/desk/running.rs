@@ -52,6 +52,14 @@ impl Running {
         })
     }
 
+    /// Every one of this user's.
+    pub(in crate::cli) fn every() -> Done<Vec<Self>> {
+        let sockets = crate::control::sockets().into_iter();
+        sockets
+            .map(|(_, path)| Self::at(Address::Socket(path)))
+            .collect()
+    }
+
     /// How it is named in `--control`.
     pub(in crate::cli) fn name(&self) -> String {
         self.client.0.to_string()

@@ -124,8 +124,8 @@ impl From<ImportFromArg> for ImportFrom {
     }
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum TouchArg {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum TouchArg {
     /// Approve at once: whoever can attach the key can sign in with it.
     Auto,
     /// Ask on this terminal, and take answers from `roamkey touch`.
@@ -180,12 +180,12 @@ fn block(text: &str) -> Result<IpNet, String> {
 
 /// A profile that was found to be good, by its name or path.
 #[derive(Clone, Debug)]
-pub(super) struct ProfileArg {
-    pub(super) name: String,
-    pub(super) stored: StoredProfile,
+pub(in crate::cli) struct ProfileArg {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) stored: StoredProfile,
 }
 
-fn profile(text: &str) -> Result<ProfileArg, String> {
+pub(in crate::cli) fn profile(text: &str) -> Result<ProfileArg, String> {
     let (_, stored) = Profile::to_store(text).map_err(|why| why.to_string())?;
     let name = text.to_owned();
     Ok(ProfileArg { name, stored })

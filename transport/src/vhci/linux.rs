@@ -67,6 +67,33 @@ pub fn free_ports(sysfs: &Path) -> Result<usize, VhciError> {
     Ok(free)
 }
 
+/// The USB devices at ports of full speed, by the files of the first controller, which are in
+/// this directory: the port and what this machine calls the device.
+///
+/// # Errors
+///
+/// They cannot be read.
+pub fn devices(sysfs: &Path) -> Result<Vec<(u16, String)>, VhciError> {
+    let vhci = Vhci {
+        sysfs: sysfs.to_owned(),
+    };
+    let ports = vhci.status()?.into_iter();
+    let named = ports.filter_map(|port| Some((port.number, port.device()?.to_owned())));
+    Ok(named.collect())
+}
+
+/// Detaches whatever is at a port, by the files in this directory.
+///
+/// # Errors
+///
+/// Nothing is there, or this process may not.
+pub fn detach_in(sysfs: &Path, number: u16) -> Result<(), VhciError> {
+    let vhci = Vhci {
+        sysfs: sysfs.to_owned(),
+    };
+    vhci.detach(number)
+}
+
 pub(super) fn detach_port(port: &Port) -> Result<(), VhciError> {
     Vhci::system().detach_port(port)
 }

@@ -5,6 +5,8 @@ use crate::usbip::urb::DevId;
 
 /// VDEV_ST_NULL of drivers/usb/usbip/usbip_common.h: nothing is there.
 const FREE: u32 = 4;
+/// What stands where a device has no address.
+const NO_DEVICE: &str = "0-0";
 /// The hub of low, full and high speed.
 const HIGH_SPEED: &str = "hs";
 
@@ -15,11 +17,18 @@ pub(super) struct PortStatus {
     status: u32,
     /// 0 if none is there, or it has no address yet.
     devid: DevId,
+    /// What this machine calls the USB device there; `0-0` where it has no address yet.
+    busid: String,
 }
 
 impl PortStatus {
     pub(super) fn is_free(&self) -> bool {
         self.status == FREE
+    }
+
+    /// The USB device there, by this machine's name.
+    pub(super) fn device(&self) -> Option<&str> {
+        (!self.is_free() && self.busid != NO_DEVICE).then_some(&self.busid)
     }
 
     /// Whether this device is there, as far as can be seen: one that has no address yet has no
@@ -43,10 +52,13 @@ fn parse_line(line: &str) -> Option<PortStatus> {
     let status = fields.next()?.parse().ok()?;
     // After the speed.
     let devid = u32::from_str_radix(fields.nth(1)?, 16).ok()?;
+    // After the socket.
+    let busid = fields.nth(1).unwrap_or(NO_DEVICE).to_owned();
     Some(PortStatus {
         number,
         status,
         devid: DevId(devid),
+        busid,
     })
 }
 
@@ -89,6 +101,13 @@ hs  0060 005 000 00000000 0000000000000000 0-0
         assert_eq!(ports(FIRST), first);
         assert_eq!(ports(SECOND), [(30, true)]);
         assert_eq!(ports(NOT_READY), [(60, false)]);
+    }
+
+    #[test]
+    fn device_is_named_once_it_has_an_address() {
+        let first = parse(FIRST).map(|port| port.device().map(str::to_owned));
+        let expected = [Some("3-1".to_owned()), None, None, None];
+        assert_eq!(first.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -28,6 +28,7 @@
 mod calendar;
 pub mod cli;
 pub mod control;
+pub mod front;
 pub mod journal;
 pub mod key;
 pub mod metadata;

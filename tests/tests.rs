@@ -17,6 +17,7 @@
 mod command;
 #[cfg(unix)]
 mod crash;
+mod fronts;
 mod profiles;
 mod scenarios;
 mod support;

@@ -6,6 +6,7 @@
 
 mod edit;
 mod inject;
+mod large_blob;
 mod passkey;
 mod pin;
 #[cfg(test)]

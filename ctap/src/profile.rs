@@ -92,6 +92,9 @@ impl Extension {
     }
 }
 
+/// [`CREDENTIAL_ID_LEN`] as getInfo has it.
+const OWN_ID_LEN: u16 = 64;
+const _: () = assert!(OWN_ID_LEN as usize == CREDENTIAL_ID_LEN);
 /// How many credentials a key stores that stores all and has no discoverable ones.
 const ROOM_WITHOUT_RK: u32 = 1_000;
 
@@ -284,7 +287,7 @@ impl Default for Profile {
             firmware_version: [0, 1, 0],
             max_msg_size: 7609,
             max_credential_count_in_list: 64,
-            max_credential_id_length: CREDENTIAL_ID_LEN as u16,
+            max_credential_id_length: OWN_ID_LEN,
             stores_all: false,
             max_discoverable_credentials: 1_000,
             algorithms: vec![

@@ -5,6 +5,7 @@
 //! Where the machine gives no such devices the next best place is taken, and the last line says
 //! so. Deliberately absent: stored keys, which are `run`'s.
 
+pub(super) mod alone;
 mod args;
 mod command;
 mod fronts;
@@ -30,7 +31,7 @@ use std::{
 pub(super) use args::Args;
 use command::{Ended, Signals};
 use fronts::Fronts;
-use place::{Settled, settle};
+use place::{Place, ReadyKey, Settled, settle};
 use recorder::Recorder;
 use remains::Remains;
 pub(super) use remains::clear as clear_remains;
@@ -102,6 +103,13 @@ struct Session<'a> {
     started: u64,
 }
 
+/// Keys with how far hosts have come with each, and what fronts told.
+struct Seen {
+    keys: Vec<ReadyKey>,
+    contacts: Vec<Contact>,
+    notes: Vec<String>,
+}
+
 impl<'a> Session<'a> {
     async fn begin(args: &'a Args, report: Option<ReportFile>) -> Result<Self, Failure> {
         clear_remains(&control::directories());
@@ -109,6 +117,7 @@ impl<'a> Session<'a> {
         let recorder = Recorder::start(&settled.rig.journal());
         let options = control::Options {
             tcp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            browser: (settled.place == Place::Browser).then(|| settled.browser.clone()),
             ..control::Options::default()
         };
         let control = Control::start(settled.rig.clone(), options).await;
@@ -129,12 +138,15 @@ impl<'a> Session<'a> {
             started: now_ms(),
         };
         // What cannot be written is known before the command is run.
-        session.write_report(&session.contacts().await, None)?;
+        session.write_report(&session.seen().await, None)?;
         Ok(session)
     }
 
     async fn run_command(&self, signals: &mut Signals) -> Result<Ended, Failure> {
         let mut running = command::start(self.args, &self.settled.keys, &self.env()?)?;
+        if let Some(process) = running.process() {
+            self.fronts.runs_as(process);
+        }
         loop {
             let signal = tokio::select! {
                 ended = running.wait() => return ended,
@@ -143,7 +155,7 @@ impl<'a> Session<'a> {
             running.pass_on(signal);
             // Whoever ends this may not wait for the command.
             if let Err(Failure::Usage(why) | Failure::Failed(why)) =
-                self.write_report(&self.contacts().await, None)
+                self.write_report(&self.seen().await, None)
             {
                 say(&why);
             }
@@ -176,32 +188,39 @@ impl<'a> Session<'a> {
         Ok(env)
     }
 
-    /// How far hosts have come with each key.
-    async fn contacts(&self) -> Vec<Contact> {
+    /// What there is to report of beside the journal.
+    async fn seen(&self) -> Seen {
+        let own = self.settled.keys.iter().cloned();
+        let keys: Vec<_> = own.chain(self.fronts.made()).collect();
         let mut contacts = Vec::new();
-        for key in &self.settled.keys {
-            // One that the command has removed was seen by the recorder.
+        for key in &keys {
+            // One that was removed was seen by the recorder.
             let view = self.settled.rig.contact(&key.bus_id, 0).await;
             let now = view.map_or(Contact::Unplugged, |view| view.contact);
             let seen = self.recorder.recorded().contact(&key.bus_id);
             contacts.push(seen.map_or(now, |seen| seen.max(now)));
         }
-        contacts
+        Seen {
+            keys,
+            contacts,
+            notes: self.fronts.notes(),
+        }
     }
 
     fn report_of<'r>(
         &'r self,
-        contacts: &'r [Contact],
+        seen: &'r Seen,
         recorded: &'r recorder::Recorded,
         end: Option<End>,
     ) -> Run<'r> {
         Run {
             place: self.settled.place,
             missed: &self.settled.missed,
-            keys: &self.settled.keys,
-            contacts,
+            keys: &seen.keys,
+            contacts: &seen.contacts,
             recorded,
             fronts: !self.fronts.is_empty(),
+            notes: &seen.notes,
             program: self
                 .args
                 .command
@@ -212,12 +231,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn write_report(&self, contacts: &[Contact], end: Option<End>) -> Result<(), Failure> {
+    fn write_report(&self, seen: &Seen, end: Option<End>) -> Result<(), Failure> {
         let Some(file) = &self.report else {
             return Ok(());
         };
         let document = self
-            .report_of(contacts, &self.recorder.recorded(), end)
+            .report_of(seen, &self.recorder.recorded(), end)
             .document();
         file.write(&document)
     }
@@ -229,16 +248,16 @@ impl<'a> Session<'a> {
             Err(why) => (Ended::failed(), Some(why)),
         };
         // What keys have answered last is noted before it is counted.
-        let contacts = self.contacts().await;
+        let seen = self.seen().await;
         self.recorder.caught_up(&self.settled.rig.journal()).await;
         let end = End {
             status: ended.status,
             signal: ended.signal,
             at: now_ms(),
         };
-        let written = self.write_report(&contacts, Some(end));
+        let written = self.write_report(&seen, Some(end));
         let line = self
-            .report_of(&contacts, &self.recorder.recorded(), Some(end))
+            .report_of(&seen, &self.recorder.recorded(), Some(end))
             .line();
         self.fronts.stop().await;
         self.control.stop().await;

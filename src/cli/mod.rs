@@ -74,6 +74,11 @@ enum Command {
     Detach(detach::Args),
     /// Run a command that has keys of its own on this machine.
     Exec(Box<exec::Args>),
+    /// Be the WebDriver of a driver, with keys for virtual authenticators, until Ctrl-C.
+    #[command(name = "webdriver")]
+    WebDriver(exec::alone::WebDriver),
+    /// Be the DevTools of a browser, with keys for virtual authenticators, until Ctrl-C.
+    Cdp(exec::alone::Cdp),
     /// What `exec` starts instead of the command, and becomes it.
     #[command(hide = true)]
     ExecInside(exec::inside::Args),
@@ -130,6 +135,8 @@ pub fn run(args: Args) -> ExitCode {
     log_to_stderr(args.verbose);
     match args.command {
         Command::Exec(args) => exec::run(&args),
+        Command::WebDriver(args) => exec::alone::webdriver(args),
+        Command::Cdp(args) => exec::alone::cdp(args),
         Command::ExecInside(args) => exec::inside::run(&args),
         Command::ExecGuard(args) => exec::guard::run(&args),
         command @ (Command::Run(_)
@@ -185,7 +192,11 @@ fn dispatch(command: Command, verbose: u8) -> Result<(), Failure> {
         Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         // Their ends are another's, not of these codes.
-        Command::Exec(_) | Command::ExecInside(_) | Command::ExecGuard(_) => Ok(()),
+        Command::Exec(_)
+        | Command::WebDriver(_)
+        | Command::Cdp(_)
+        | Command::ExecInside(_)
+        | Command::ExecGuard(_) => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use roamkey_transport::usbip::Server;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-pub(super) use args::{Args, ProfileArg, TouchArg, profile};
+pub(super) use args::{Args, ProfileArg, TouchArg, address, profile};
 use args::{BackendArg, SeedArg};
 
 use super::{

@@ -45,7 +45,7 @@ pub(crate) use place::directories;
 pub use place::{socket_of, sockets};
 pub use problem::Problem;
 
-use crate::rig::Rig;
+use crate::{front::Browser, rig::Rig};
 use guard::{Door, Token};
 use listen::Listener;
 use place::{Files, Place};
@@ -73,6 +73,8 @@ pub struct Options {
     /// Where the socket and the token are; the user's directory for such things, where this is
     /// absent. It is made its owner's alone.
     pub directory: Option<PathBuf>,
+    /// What stands for keys where there are none: the browser's own virtual authenticators.
+    pub browser: Option<Browser>,
     /// What clients may take.
     pub limits: Limits,
 }
@@ -111,6 +113,8 @@ impl Default for Limits {
 #[derive(Clone)]
 struct App {
     rig: Rig,
+    /// In place of keys, where there are none.
+    browser: Option<Browser>,
     limits: Arc<Limits>,
     /// For requests that take long on purpose.
     waiting: Arc<Semaphore>,
@@ -119,9 +123,15 @@ struct App {
 }
 
 impl App {
-    fn new(rig: Rig, limits: Limits, ended: watch::Receiver<bool>) -> Self {
+    fn new(
+        rig: Rig,
+        browser: Option<Browser>,
+        limits: Limits,
+        ended: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             rig,
+            browser,
             waiting: Arc::new(Semaphore::new(limits.waiting)),
             limits: Arc::new(limits),
             ended,
@@ -154,7 +164,7 @@ impl Control {
     /// the token cannot be used.
     pub async fn start(rig: Rig, options: Options) -> Result<Self, ControlError> {
         let (end, ended) = watch::channel(false);
-        let app = App::new(rig, options.limits, ended);
+        let app = App::new(rig, options.browser, options.limits, ended);
         let tcp = options.tcp.map(listen_tcp).transpose()?;
         let place = match options.directory {
             Some(directory) => Place::new(directory),

@@ -151,6 +151,55 @@ impl Rig {
         self.passkey_of(&slot, id).await
     }
 
+    /// What a site stored with a passkey in full (largeBlob); `None` where it stored nothing.
+    ///
+    /// # Errors
+    /// There is no such key or passkey, it has no key for large blobs, or the key's profile keeps
+    /// secrets in.
+    pub async fn large_blob(&self, key: &str, id: &str) -> Result<Option<Vec<u8>>, RigError> {
+        let slot = self.slot(key)?;
+        let id = find(&slot, id).await?;
+        let read = slot.handle.visit(move |device, _| {
+            let profile = device.profile();
+            device.state().large_blob(profile, &id)
+        });
+        let read = read.await.ok_or_else(|| slot.gone())?;
+        read.map_err(|why| RigError::invalid(why.to_string()))
+    }
+
+    /// Stores a blob with a passkey.
+    ///
+    /// # Errors
+    /// There is no such key or passkey, it has no key for large blobs, or no room is left.
+    pub async fn set_large_blob(&self, key: &str, id: &str, blob: Vec<u8>) -> Result<(), RigError> {
+        let slot = self.slot(key)?;
+        let id = find(&slot, id).await?;
+        let change = slot.handle.change(move |state, profile, rng| {
+            let set = state.set_large_blob(profile, rng, &id, &blob);
+            set.map_err(|why| why.to_string())
+        });
+        change.await?;
+        self.note(
+            &slot,
+            format!("large blob of passkey {} stored", short(&id)),
+        );
+        Ok(())
+    }
+
+    /// Gives back the attempts at built-in verification that wrong fingers took.
+    ///
+    /// # Errors
+    /// There is no such key.
+    pub async fn restore_verification(&self, key: &str) -> Result<(), RigError> {
+        let slot = self.slot(key)?;
+        let change = slot
+            .handle
+            .change(|state, _, _| Ok(state.restore_verification()));
+        change.await?;
+        self.note(&slot, "attempts at verification given back".to_owned());
+        Ok(())
+    }
+
     /// Deletes a passkey.
     ///
     /// # Errors

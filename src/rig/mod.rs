@@ -52,7 +52,7 @@ mod view;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
 };
 
 pub use attestation::AttestationRoot;
@@ -121,6 +121,8 @@ struct Inner {
     /// Of keys in memory, once one of them needs it.
     authority: tokio::sync::OnceCell<AttestationAuthority>,
     keys: Mutex<BTreeMap<u32, Arc<Slot>>>,
+    /// The number of the next key in memory.
+    next: AtomicU32,
     /// Keys come and go one at a time.
     changing: tokio::sync::Mutex<()>,
 }
@@ -142,6 +144,7 @@ impl Rig {
             origin: setup.origin,
             authority: tokio::sync::OnceCell::new(),
             keys: Mutex::default(),
+            next: AtomicU32::default(),
             changing: tokio::sync::Mutex::default(),
         }));
         rig.open_stored(setup.serve).await?;

@@ -1,6 +1,6 @@
 //! Keys come into a rig: from the vault, or made anew.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use roamkey_transport::usb::Identity;
 use tracing::warn;
@@ -160,7 +160,20 @@ impl Rig {
             Some(_) => FIRST_BESIDE_A_VAULT,
             None => 1,
         };
-        let free = (first..=LAST).find(|number| !keys.contains_key(number));
+        let mut numbers = first..=LAST;
+        let free = match &self.0.origin {
+            // The same calls give the same keys.
+            Origin::Seed(_) => numbers.find(|number| !keys.contains_key(number)),
+            // A host may not have noticed yet that the last one with a number is gone.
+            Origin::Machine(_) => {
+                let next = self.0.next.load(Ordering::Relaxed).max(first);
+                let mut later = (next..=LAST).chain(first..next);
+                later.find(|number| !keys.contains_key(number))
+            }
+        };
+        if let Some(free) = free {
+            self.0.next.store(free + 1, Ordering::Relaxed);
+        }
         free.ok_or_else(|| RigError::conflict("no bus id is left: remove a key first"))
     }
 

@@ -143,6 +143,20 @@ pub struct TouchPolicy {
     pub script: String,
 }
 
+impl TouchPolicy {
+    /// One that does this for any site, and knows who touches.
+    pub fn of(touch: TouchRule) -> Self {
+        Self {
+            touch,
+            delay_ms: None,
+            verify: VerifyRule::Pass,
+            sites: Vec::new(),
+            others: OtherSites::Deny,
+            script: String::new(),
+        }
+    }
+}
+
 /// A touch that somebody has to give.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TouchView {

@@ -125,9 +125,14 @@ fn command_is_told_where_its_keys_are_and_may_ask_there() {
         let listed: Value = serde_json::from_str(&ended.stdout).expect("a document");
         assert_eq!(listed["keys"], Value::Array(Vec::new()));
     }
-    // A key that the command makes is one that no program has contacted.
+    // Where no device can be, a key that nobody could see would only mislead.
     let ended = sh(&home, &format!("{roamkey} key add mine --ephemeral"));
-    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
+    assert!(
+        ended.stderr.contains("no test has a session"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use ciborium::Value;
 
 use crate::support::{
+    bench::of_profile,
     cbor,
     ctap2::{
         GET_ASSERTION, GET_INFO, GET_NEXT_ASSERTION, GetAssertion, MAKE_CREDENTIAL, MakeCredential,
@@ -20,6 +21,7 @@ scenarios!(
     member_that_is_missing_is_a_missing_parameter,
     unknown_command_is_an_invalid_command,
     unknown_members_are_left_alone,
+    options_as_firefox_orders_them_are_taken,
     value_of_a_wrong_length_or_range_has_its_status,
     request_longer_than_the_profile_takes_is_too_large,
 );
@@ -60,6 +62,28 @@ fn get_with(key: i64, value: Value) -> Value {
     cbor::map(members.into_iter().chain([(Value::from(key), value)]))
 }
 
+fn options_as_firefox_orders_them_are_taken(place: Place) {
+    let rig = place.rig_with(of_profile("bio"));
+    let mut platform = rig.attach();
+    let channel = platform.init();
+    let mut make = MakeCredential::new(RP, b"alice");
+    make.options = vec![("uv", true)];
+    let made = platform.make(channel, &make).expect("a credential");
+    let get = GetAssertion::new(RP, &[&made.id]);
+    let Value::Map(mut members) = get.to_value() else {
+        panic!("a map");
+    };
+    let options = ["uv", "up"].map(|name| (Value::from(name), Value::from(true)));
+    members.push((5.into(), Value::Map(options.to_vec())));
+    let mut parameters = Vec::new();
+    ciborium::into_writer(&Value::Map(members), &mut parameters).expect("CBOR");
+    let up = parameters.windows(3).position(|part| part == b"\x62up");
+    let uv = parameters.windows(3).position(|part| part == b"\x62uv");
+    assert!(uv < up, "as Firefox writes it");
+    let answer = platform.raw_status(channel, &payload(GET_ASSERTION, &parameters));
+    assert_eq!(answer, 0);
+}
+
 /// Parameters of getAssertion, which begin with the rpId under key 1.
 #[rustfmt::skip] // one case a line
 const NOT_CANONICAL: &[(&str, &[u8])] = &[
@@ -77,7 +101,12 @@ const NOT_CANONICAL: &[(&str, &[u8])] = &[
     ("break alone", &[0xff]),
     ("same key twice", &[0xa2, 0x01, 0x61, b'a', 0x01, 0x61, b'a']),
     ("keys out of order", &[0xa2, 0x02, 0x61, b'a', 0x01, 0x61, b'a']),
-    ("text keys out of order", &[0xa1, 5, 0xa2, 0x62, b'u', b'v', 0xf5, 0x62, b'u', b'p', 0xf5]),
+    ("text keys out of order", &[0xa1, 5, 0xa2, 0x62, b'u', b'p', 0xf5, 0x62, b'r', b'k', 0xf5]),
+    ("up behind uv and in front", &[0xa1, 5, 0xa3, 0x62, b'u', b'p', 0xf5, 0x62, b'u', b'v', 0xf5,
+        0x62, b'u', b'p', 0xf5]),
+    ("more behind uv and up", &[0xa1, 5, 0xa3, 0x62, b'u', b'v', 0xf5, 0x62, b'u', b'p', 0xf5,
+        0x62, b'u', b'v', 0xf5]),
+    ("uv and up of no other map", &[0xa2, 0x62, b'u', b'v', 0xf5, 0x62, b'u', b'p', 0xf5]),
     ("longer key first", &[0xa1, 5, 0xa2, 0x63, b'a', b'a', b'a', 0xf5, 0x62, b'z', b'z', 0xf5]),
     ("text key before an integer", &[0xa2, 0x61, b'a', 0, 0x01, 0x61, b'a']),
     ("array as a key", &[0xa1, 0x80, 0x00]),

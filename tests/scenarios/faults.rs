@@ -4,6 +4,7 @@ use ciborium::Value;
 use roamkey_ctap::Fault;
 
 use crate::support::{
+    bench::of_profile,
     cbor,
     ctap2::{
         CLIENT_PIN, GET_ASSERTION, GET_INFO, GetAssertion, MAKE_CREDENTIAL, MakeCredential,
@@ -25,8 +26,10 @@ const ED: u8 = 0x80;
 virtual_scenarios!(
     status_is_all_of_the_answer,
     bad_signature_is_one_bit_of_a_good_one,
+    cleared_flag_is_signed_as_it_is_sent,
     flipped_flag_is_signed_as_it_is_sent,
     bad_rp_id_hash_is_signed_as_it_is_sent,
+    verified_answer_alone_is_spoilt,
     counter_of_a_credential_repeats_and_falls,
     counter_of_u2f_repeats_and_falls,
     counter_that_nobody_remembers_is_0,
@@ -124,6 +127,29 @@ fn bad_signature_is_one_bit_of_a_good_one(place: Place) {
     }
 }
 
+fn cleared_flag_is_signed_as_it_is_sent(place: Place) {
+    for (fault, flags) in [(Fault::ClearUserPresent, 0), (Fault::ClearUserVerified, UP)] {
+        let mut key = Faulty::new(place);
+        key.arm(once(fault));
+        let request = MakeCredential::discoverable(RP, b"alice");
+        let made = key.make(&request);
+        key.expect_met(&[fault]);
+        assert_eq!(made.auth_data[32], flags | AT);
+        let (id, public_key) = made.parsed(0).attested.expect("a credential");
+        assert!(made.is_by(&public_key), "{fault} is signed");
+        for (get, flags) in [
+            (GetAssertion::new(RP, &[&id]), flags),
+            (GetAssertion::new(RP, &[]).silent(), 0),
+        ] {
+            key.arm(once(fault));
+            let signed = key.get(&get);
+            key.expect_met(&[fault]);
+            assert_eq!(signed.auth_data[32], flags, "{fault} sets nothing");
+            assert!(signed.is_by(&public_key), "{fault} is signed");
+        }
+    }
+}
+
 fn flipped_flag_is_signed_as_it_is_sent(place: Place) {
     for (fault, flag) in [
         (Fault::FlipUserPresent, UP),
@@ -184,6 +210,25 @@ fn bad_rp_id_hash_is_signed_as_it_is_sent(place: Place) {
     right
         .expect("it is one of the true RP")
         .verify(RP, &public_key);
+}
+
+fn verified_answer_alone_is_spoilt(place: Place) {
+    let mut key = Faulty::with(place, of_profile("bio"));
+    let mut make = MakeCredential::new(RP, b"alice");
+    make.options = vec![("uv", true)];
+    let made = key.platform.make(key.channel, &make);
+    let made = made.expect("a credential");
+    let mut get = GetAssertion::new(RP, &[&made.id]);
+    for verified in [false, true] {
+        get.options = vec![("uv", verified)];
+        key.arm(once(Fault::SpoilVerified));
+        let signed = key.get(&get);
+        key.expect_met(&[Fault::SpoilVerified]);
+        assert_eq!(signed.parsed(0).user_verified, verified);
+        let right = signed.auth_data[..32] == sha256(RP.as_bytes());
+        assert_eq!(right, !verified);
+        assert!(signed.is_by(&made.public_key));
+    }
 }
 
 fn counter_of_a_credential_repeats_and_falls(place: Place) {
@@ -375,7 +420,11 @@ fn u2f_answers_are_wrong_too(place: Place) {
     let made = registered(&answer, &challenge, &application);
 
     let apdu = authenticate_apdu(Control::Enforce, &challenge, &application, &made.key_handle);
-    for fault in [Fault::BadSignature, Fault::FlipUserPresent] {
+    for fault in [
+        Fault::BadSignature,
+        Fault::FlipUserPresent,
+        Fault::ClearUserPresent,
+    ] {
         key.arm(once(fault));
         let answer = key.platform.u2f_polled(key.channel, &apdu);
         key.expect_met(&[fault]);
@@ -384,7 +433,7 @@ fn u2f_answers_are_wrong_too(place: Place) {
         let parts: [&[u8]; 3] = [&application, head, &challenge];
         let verified = made.public_key.signed(&parts, signature);
         assert_eq!(verified, fault != Fault::BadSignature);
-        assert_eq!(head[0] == 1, fault != Fault::FlipUserPresent);
+        assert_eq!(head[0] == 1, fault == Fault::BadSignature);
     }
     let handle = (made.key_handle.as_slice(), &made.public_key);
     let platform = &mut key.platform;

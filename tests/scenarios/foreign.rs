@@ -55,7 +55,10 @@ fn inject(bench: &Bench, new: NewPasskey) -> Result<(), PasskeyRefusal> {
         state.inject(profile, rng, new).map(|(_, set)| set)
     });
     match injected {
-        Ok(id) => Ok(assert!(id.is_some())),
+        Ok(id) => {
+            assert!(id.is_some());
+            Ok(())
+        }
         Err(AdminRefusal::Refused(why)) => Err(why),
         Err(busy) => panic!("{busy:?}"),
     }

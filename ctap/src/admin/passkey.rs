@@ -181,6 +181,11 @@ pub enum PasskeyRefusal {
         /// Bytes that fit.
         most: u16,
     },
+    /// The array of large blobs has no room for it.
+    LargeBlob {
+        /// Bytes of the whole array.
+        most: u16,
+    },
     /// No room is left.
     Full,
     /// The profile keeps private keys in.
@@ -233,6 +238,12 @@ impl fmt::Display for PasskeyRefusal {
                 return write!(
                     f,
                     "the key's profile takes credential ids of 1 to {most} bytes"
+                );
+            }
+            Self::LargeBlob { most } => {
+                return write!(
+                    f,
+                    "the key's large blobs have {most} bytes together, and no room for this one"
                 );
             }
             Self::Full => "the key has no room for another passkey",

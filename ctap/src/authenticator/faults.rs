@@ -59,11 +59,13 @@ impl Authenticator {
     pub(super) fn emit_auth_data(&self, data: AuthData<'_>) -> Vec<u8> {
         let met = &self.faults.met;
         AuthData {
-            rp_id_hash: &met.rp_id_hash(*data.rp_id_hash),
+            rp_id_hash: &met.rp_id_hash(*data.rp_id_hash, data.flags.user_verified),
             flags: Flags {
                 flipped: Flipped {
-                    user_present: met.has(Fault::FlipUserPresent),
-                    user_verified: met.has(Fault::FlipUserVerified),
+                    user_present: met.has(Fault::FlipUserPresent)
+                        || met.has(Fault::ClearUserPresent) && data.flags.user_present,
+                    user_verified: met.has(Fault::FlipUserVerified)
+                        || met.has(Fault::ClearUserVerified) && data.flags.user_verified,
                     attested: met.has(Fault::FlipAttested),
                     extensions: met.has(Fault::FlipExtensions),
                 },

@@ -190,8 +190,10 @@ impl Authenticator {
             }
         };
         let counter = self.faults.next_count(found.id(), counter);
-        let flipped = self.faults.met.has(Fault::FlipUserPresent);
-        let user_present = (request.control == Control::EnforceUserPresence) ^ flipped;
+        let met = &self.faults.met;
+        let enforced = request.control == Control::EnforceUserPresence;
+        let user_present =
+            (enforced ^ met.has(Fault::FlipUserPresent)) && !met.has(Fault::ClearUserPresent);
         let signed = [
             application.0.as_slice(),
             &[u8::from(user_present)],

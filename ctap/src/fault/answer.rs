@@ -58,8 +58,8 @@ impl AnswerFaults {
         signature
     }
 
-    pub(crate) fn rp_id_hash(&self, mut hash: RpIdHash) -> RpIdHash {
-        if self.has(Fault::BadRpIdHash) {
+    pub(crate) fn rp_id_hash(&self, mut hash: RpIdHash, user_verified: bool) -> RpIdHash {
+        if self.has(Fault::BadRpIdHash) || user_verified && self.has(Fault::SpoilVerified) {
             hash.0 = hash.0.map(|byte| !byte);
         }
         hash

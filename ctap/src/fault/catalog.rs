@@ -266,6 +266,12 @@ catalog! {
         "Sends and signs flag UV the other way round.",
         "Reject where verification was required and UV is not set (WebAuthn §7.1 step 15, §7.2 \
          step 17).";
+    ClearUserPresent = "clear-up", Answer, USER_PRESENCE,
+        "Sends and signs flag UP as not set.",
+        "Reject where a touch was wanted (WebAuthn §7.1 step 14, §7.2 step 16).";
+    ClearUserVerified = "clear-uv", Answer, AUTH_DATA,
+        "Sends and signs flag UV as not set.",
+        "Reject where verification was required (WebAuthn §7.1 step 15, §7.2 step 17).";
     FlipAttested = "flip-at", Answer, AUTH_DATA,
         "Sends and signs flag AT the other way round; the data that it tells of stay as they are.",
         "Reject: the authenticator data cannot be what the flags say (WebAuthn §6.1).";
@@ -274,6 +280,10 @@ catalog! {
         "Reject: the authenticator data cannot be what the flags say (WebAuthn §6.1).";
     BadRpIdHash = "bad-rp-id-hash", Answer, AUTH_DATA,
         "Sends and signs the hash of another RP id.",
+        "Reject: rpIdHash is not that of this site (WebAuthn §7.1 step 13, §7.2 step 15).";
+    SpoilVerified = "spoil-uv", Answer, AUTH_DATA,
+        "Sends and signs the hash of another RP id where the person was verified, and leaves other \
+         answers alone.",
         "Reject: rpIdHash is not that of this site (WebAuthn §7.1 step 13, §7.2 step 15).";
     CounterRepeated = "counter-repeated", Answer, COUNTED,
         "Sends and signs the counter of the credential's last assertion, or of its registration; \

@@ -27,12 +27,18 @@ pub enum Fault {
     FlipUserPresent,
     /// Flag UV is the other way round; the signature is good.
     FlipUserVerified,
+    /// Flag UP is not set, whoever touched; the signature is good.
+    ClearUserPresent,
+    /// Flag UV is not set, whoever was verified; the signature is good.
+    ClearUserVerified,
     /// Flag AT is the other way round; the signature is good.
     FlipAttested,
     /// Flag ED is the other way round; the signature is good.
     FlipExtensions,
     /// Another RP id hash; the signature is good.
     BadRpIdHash,
+    /// Another RP id hash where flag UV is set; the signature is good.
+    SpoilVerified,
     /// The counter of the assertion before.
     CounterRepeated,
     /// A lower counter than that of the assertion before.

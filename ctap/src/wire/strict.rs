@@ -6,6 +6,12 @@
 /// Maps and arrays may be nested this deep (§8).
 const MAX_DEPTH: u8 = 4;
 
+/// Deviation: Firefox (its crate `authenticator`, 0.5) ends a request's options with `uv`, `up`,
+/// which §8 has the other way round. Keys that are sold take it, so this pair alone may stand so,
+/// inside another map; else no Firefox verifies anybody with a CTAP 2.0 key.
+const UV: &[u8] = b"\x62uv";
+const UP: &[u8] = b"\x62up";
+
 /// The bytes are not one item of CTAP2 canonical CBOR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
@@ -102,14 +108,18 @@ impl<'a> Reader<'a> {
 
     fn map(&mut self, count: usize, depth: u8) -> Result<(), Malformed> {
         let mut previous: Option<&[u8]> = None;
-        for _ in 0..count {
+        let mut has_up = false;
+        for left in (0..count).rev() {
             let start = self.rest;
             self.item(depth)?;
             let length = start.len() - self.rest.len();
             let key = start.get(..length).ok_or(Malformed)?;
-            if !is_key(key) || previous.is_some_and(|previous| order(previous) >= order(key)) {
+            let ordered = previous.is_none_or(|previous| order(previous) < order(key));
+            let ends_with_up = left == 0 && !has_up && (previous, key) == (Some(UV), UP);
+            if !is_key(key) || !(ordered || ends_with_up && depth > 1) {
                 return Err(Malformed);
             }
+            has_up |= key == UP;
             previous = Some(key);
             self.item(depth)?;
         }

@@ -47,7 +47,7 @@ fn status_of(key: u64, value: Option<Value>) -> Status {
 
 #[test]
 fn canonical_forms_only_are_accepted() {
-    let good: [&[u8]; 12] = [
+    let good: [&[u8]; 14] = [
         b"\xa0",
         b"\x17",
         b"\x18\x18",
@@ -60,6 +60,9 @@ fn canonical_forms_only_are_accepted() {
         b"\xfa\x00\x00\x00\x00",
         b"\xa3\x01\x00\x20\x00\x61a\x00",
         b"\x81\x81\x81\x81\x00",
+        // As Firefox sends options.
+        b"\xa1\x05\xa2\x62uv\xf5\x62up\xf5",
+        b"\xa1\x05\xa3\x62rk\xf5\x62uv\xf5\x62up\xf5",
     ];
     for bytes in good {
         assert_eq!(strict::check(bytes), Ok(()), "{bytes:02x?}");

@@ -4,18 +4,22 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 
-use super::super::run::{ProfileArg, TouchArg, profile};
+use super::{
+    super::run::{ProfileArg, TouchArg, profile},
+    fronts::FrontArgs,
+};
 use crate::presence::Touch;
 
 /// As many keys wait for a front at most.
 const MOST_SPARE: i64 = 100;
 /// No machine takes longer to find a device. In seconds.
-const LONGEST_READY: u64 = 600;
+pub(super) const LONGEST_READY: u64 = 600;
 
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 The command's environment: ROAMKEY_BACKEND, ROAMKEY_CONTROL (for roamkey's other commands),
-ROAMKEY_URL and ROAMKEY_TOKEN (the same as HTTP with JSON), ROAMKEY_KEYS (a JSON array).
+ROAMKEY_URL and ROAMKEY_TOKEN (the same as HTTP with JSON), ROAMKEY_KEYS (a JSON array), and with
+fronts WEBDRIVER_URL and CDP_URL.
 
 Ends as the command does: with its status, 128 + N where signal N ended it, 127 where there is no
 such command, 126 where it cannot be run. What roamkey itself cannot do ends with 125, before the
@@ -28,7 +32,8 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_enum, value_name = "BACKEND")]
     pub(super) require_backend: Option<PlaceArg>,
     /// Make a key of this built-in profile, or of a TOML file, in which what is left out is as in
-    /// default; may be repeated [default: one key, default].
+    /// default; may be repeated [default: one key, default; none
+    /// where a front makes keys].
     #[arg(long = "key", value_name = "PROFILE|FILE", value_parser = profile)]
     pub(super) keys: Vec<ProfileArg>,
     /// Make so many more keys like the first, that no touch is ever given to until a test says
@@ -51,6 +56,8 @@ pub(in crate::cli) struct Args {
     /// Run the command as this user, who alone can open the keys (Linux, as root).
     #[arg(long, value_name = "NAME|UID")]
     pub(super) user: Option<String>,
+    #[command(flatten)]
+    pub(super) fronts: FrontArgs,
     /// How many seconds the system may take to find the keys.
     #[arg(long, value_name = "SECONDS", default_value_t = 20,
         value_parser = clap::value_parser!(u64).range(1..=LONGEST_READY))]
@@ -85,7 +92,7 @@ pub(super) enum BackendArg {
     Usbip,
     /// HID devices of this machine, through /dev/uhid (Linux).
     Uhid,
-    /// No devices at all.
+    /// The browser's own virtual authenticators: no devices at all.
     Browser,
 }
 
@@ -95,6 +102,6 @@ pub(super) enum PlaceArg {
     Usbip,
     /// HID devices of this machine.
     Uhid,
-    /// No devices at all.
+    /// The browser's own virtual authenticators: no devices at all.
     Browser,
 }

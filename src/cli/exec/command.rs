@@ -86,6 +86,14 @@ impl Running {
         }
     }
 
+    /// Its process.
+    pub(super) fn process(&self) -> Option<u32> {
+        match self {
+            Self::Child(process) => process.child.id(),
+            Self::Not(_) => None,
+        }
+    }
+
     /// Tells it of a signal that came here.
     pub(super) fn pass_on(&self, signal: i32) {
         match self {

@@ -34,8 +34,12 @@ pub(super) async fn wait(
 
 async fn wait_for(key: &ReadyKey, end: Instant, limit: Duration) -> Result<String, String> {
     loop {
-        let found = system::node_of(&key.serial);
-        let why = match found.map(|node| (system::open(&node), node)) {
+        let serial = key.serial.clone();
+        let found = apart(move || {
+            let node = system::node_of(&serial)?;
+            Some((system::open(&node), node))
+        });
+        let why = match found.await.flatten() {
             Some((Ok(()), node)) => return Ok(node),
             Some((Err(why), node)) => format!("{node} cannot be opened: {why}"),
             None => "the system shows no hidraw device of it".to_owned(),
@@ -55,10 +59,47 @@ async fn wait_for(key: &ReadyKey, end: Instant, limit: Duration) -> Result<Strin
 /// Waits until none of the keys has a node.
 pub(super) async fn wait_gone(keys: &[ReadyKey], limit: Duration) {
     let end = Instant::now() + limit;
-    let is_there = |key: &ReadyKey| key.hidraw.is_some() && system::node_of(&key.serial).is_some();
-    while keys.iter().any(is_there) && Instant::now() < end {
+    let had = keys.iter().filter(|key| key.hidraw.is_some());
+    let serials: Vec<_> = had.map(|key| key.serial.clone()).collect();
+    loop {
+        let serials = serials.clone();
+        let is_there = |serial: &String| system::node_of(serial).is_some();
+        let any = apart(move || serials.iter().any(is_there)).await;
+        if !any.unwrap_or(false) || Instant::now() >= end {
+            return;
+        }
         sleep(LOOK_INTERVAL).await;
     }
+}
+
+/// Does what asks the kernel of a key, on a thread of its own: the kernel asks the key, and its
+/// task may wait for the very thread that asked.
+async fn apart<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(ask).await.ok()
+}
+
+/// Shows a node to a process that has a /dev of its own (`--private`).
+#[cfg(target_os = "linux")]
+pub(super) fn show(process: u32, node: &str) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    let place = format!("/proc/{process}/root{node}");
+    let shown = || {
+        let found = std::fs::metadata(node)?;
+        let mode = Mode::from_raw_mode(found.mode() & 0o777);
+        // The umask would take away some of it.
+        mknodat(CWD, &place, FileType::CharacterDevice, mode, found.rdev())?;
+        std::os::unix::fs::chown(&place, Some(found.uid()), Some(found.gid()))?;
+        std::fs::set_permissions(&place, found.permissions())
+    };
+    shown().map_err(|why| format!("the command is not shown {node}: {why}"))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn show(_process: u32, _node: &str) -> Result<(), String> {
+    Err("only Linux can".to_owned())
 }
 
 /// Lets udev have done what it does to new nodes: it would undo what is done to them before.

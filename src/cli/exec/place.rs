@@ -11,6 +11,7 @@ use super::{
     nodes,
 };
 use crate::{
+    front::Browser,
     presence::{Broker, Policy},
     rig::{Backend, KeyView, NewKey, Origin, Rig, RigError, Setup, TouchPolicy, TouchRule},
 };
@@ -95,6 +96,8 @@ pub(super) struct Settled {
     pub(super) missed: Vec<Missed>,
     pub(super) rig: Rig,
     pub(super) keys: Vec<ReadyKey>,
+    /// The browser's own authenticators, where there are no others.
+    pub(super) browser: Browser,
 }
 
 /// Makes the keys in the best place that works.
@@ -116,6 +119,7 @@ pub(super) async fn settle(args: &Args) -> Result<Settled, Failure> {
                     missed,
                     rig,
                     keys,
+                    browser: Browser::default(),
                 };
                 return match required {
                     Some(required) if required != *place => Err(settled.refuse(required).await),
@@ -190,6 +194,11 @@ async fn plug(args: &Args, place: Place) -> Result<(Rig, Vec<ReadyKey>), RigErro
         false => Ok(Vec::new()),
     };
     let found = match found {
+        // Whether keys can come here is known before a front promises one.
+        Ok(keys) if keys.is_empty() && place.has_devices() => probe(args, &rig).await,
+        other => other,
+    };
+    let found = match found {
         Ok(keys) if place.has_devices() => {
             let user = args.user.as_deref();
             let nodes = nodes::wait(keys, user, args.ready_limit()).await;
@@ -207,6 +216,21 @@ async fn plug(args: &Args, place: Place) -> Result<(Rig, Vec<ReadyKey>), RigErro
     }
 }
 
+/// Makes a key to see whether that works, and takes it away again.
+async fn probe(args: &Args, rig: &Rig) -> Result<Vec<ReadyKey>, RigError> {
+    let name = "probe".to_owned();
+    let never = TouchPolicy::of(TouchRule::Never);
+    let view = rig
+        .add_key(new_key(None, name.clone(), Some(never)))
+        .await?;
+    let keys = vec![ready(view, name.clone(), true)];
+    let found = nodes::wait(keys, args.user.as_deref(), args.ready_limit()).await;
+    let found = found.map_err(RigError::failed)?;
+    rig.remove_key(&name).await?;
+    nodes::wait_gone(&found, END_LIMIT).await;
+    Ok(Vec::new())
+}
+
 /// Serials are this run's own, so that its devices are told from every other's.
 fn origin() -> Result<Origin, RigError> {
     let mut bytes = [0; 16];
@@ -217,10 +241,14 @@ fn origin() -> Result<Origin, RigError> {
 
 async fn add_keys(args: &Args, rig: &Rig) -> Result<Vec<ReadyKey>, RigError> {
     let mut keys: Vec<ReadyKey> = Vec::new();
-    let default = [None];
+    // A bystander would answer for the keys that fronts make.
+    let default: &[_] = match args.fronts.is_wanted() {
+        true => &[],
+        false => &[None],
+    };
     let given: Vec<_> = args.keys.iter().map(Some).collect();
     let profiles: &[Option<&ProfileArg>] = match given.is_empty() {
-        true => &default,
+        true => default,
         false => &given,
     };
     for profile in profiles {
@@ -232,12 +260,8 @@ async fn add_keys(args: &Args, rig: &Rig) -> Result<Vec<ReadyKey>, RigError> {
     for number in 1..=args.spare {
         let name = free_name(&keys, &format!("spare-{number}"));
         let never = TouchPolicy {
-            touch: TouchRule::Never,
-            delay_ms: None,
-            verify: Default::default(),
             sites: args.rp.clone(),
-            others: Default::default(),
-            script: String::new(),
+            ..TouchPolicy::of(TouchRule::Never)
         };
         let view = rig
             .add_key(new_key(first, name.clone(), Some(never)))
@@ -275,7 +299,7 @@ fn new_key(profile: Option<&ProfileArg>, name: String, touch: Option<TouchPolicy
     }
 }
 
-fn ready(view: KeyView, name: String, spare: bool) -> ReadyKey {
+pub(super) fn ready(view: KeyView, name: String, spare: bool) -> ReadyKey {
     ReadyKey {
         name,
         bus_id: view.bus_id,

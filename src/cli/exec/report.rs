@@ -28,6 +28,8 @@ pub(super) struct Run<'a> {
     pub(super) recorded: &'a Recorded,
     /// Whether something else than the system gave the command keys.
     pub(super) fronts: bool,
+    /// What fronts had to tell.
+    pub(super) notes: &'a [String],
     pub(super) program: &'a OsStr,
     pub(super) started: u64,
     pub(super) end: Option<End>,
@@ -73,6 +75,10 @@ impl Run<'_> {
         }
         if self.keys.is_empty() && !self.fronts {
             line.push_str(": no device was there");
+            return line;
+        }
+        if self.place == Place::Browser {
+            line.push_str(": its own virtual authenticators, no device was there");
             return line;
         }
         let names: Vec<_> = self.keys.iter().map(|key| shown(&key.name)).collect();
@@ -130,6 +136,7 @@ impl Run<'_> {
             "operations": self.recorded.operations,
             "events": events,
             "faults": faults,
+            "notes": self.notes,
             "left_out": self.recorded.left_out,
             "missed": self.recorded.missed,
             "text": self.line(),

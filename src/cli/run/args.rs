@@ -166,7 +166,7 @@ impl fmt::Debug for SeedArg {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(in crate::cli) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| "an address and a port are wanted, like 127.0.0.1:3240 or [::1]:3240".into())
 }

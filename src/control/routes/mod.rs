@@ -1,6 +1,7 @@
 //! Every path: what comes in is taken apart, the rig is asked, the answer goes out. A file for
 //! each group.
 
+mod browser;
 mod events;
 mod faults;
 mod keys;
@@ -60,7 +61,10 @@ pub(super) fn description() -> OpenApi {
 
 /// Answers what the door lets in.
 pub(super) fn router(app: App, door: Arc<Door>) -> Router {
-    let (paths, _) = described().split_for_parts();
+    let paths = match app.browser {
+        None => described().split_for_parts().0,
+        Some(_) => browser::router(),
+    };
     let paths = paths
         .layer(middleware::map_response(explain))
         .with_state(app);

@@ -37,7 +37,7 @@ struct OfPasskey {
     /// The bus id or name of the key that it is in.
     key: String,
     /// Its credential id, in hexadecimal.
-    #[param(pattern = "^[0-9a-fA-F]{128}$")]
+    #[param(pattern = "^([0-9a-fA-F]{2}){1,1023}$")]
     id: String,
 }
 

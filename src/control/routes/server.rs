@@ -31,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     responses((status = 200, description = "An OpenAPI document.", body = Object,
         content_type = "application/json"))
 )]
-async fn description() -> Response {
+pub(super) async fn description() -> Response {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document().to_string());
     let json = [(header::CONTENT_TYPE, "application/json")];
     (json, DOCUMENT.as_str()).into_response()

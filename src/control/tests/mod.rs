@@ -56,5 +56,5 @@ impl Drop for Directory {
 /// What a router answers from, and what keeps it from its end.
 async fn app(limits: Limits) -> (App, watch::Sender<bool>) {
     let (end, ended) = watch::channel(false);
-    (App::new(rig().await, limits, ended), end)
+    (App::new(rig().await, None, limits, ended), end)
 }

@@ -25,6 +25,7 @@ fn run<'a>(
         contacts,
         recorded,
         fronts: false,
+        notes: &[],
         program: OsStr::new("true"),
         started: 1,
         end: None,

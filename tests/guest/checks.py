@@ -39,6 +39,7 @@ MODULES = (
     "check_uhid",
     "check_attach",
     "check_exec",
+    "check_fronts",
     "check_control",
     "check_users",
     "check_faults",

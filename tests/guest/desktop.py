@@ -23,6 +23,10 @@ WIDTH, HEIGHT = 900, 700
 
 STEP = re.compile(r"UI step: (\w+)")
 PIN_STEP = "kClientPinEntry"
+TOUCH_STEP = "kUsbInsertAndActivate"
+# Longer than a key that is touched takes, under emulation as well.
+GIVE_UP_AFTER_S = 20
+FAILURE = re.compile("TimedOut|Error|NotRegistered|Missing|Removed")
 # The step is in the log a moment before its dialog takes keys; a PIN that
 # came too early is typed again.
 FIRST_KEYS_AFTER_S = 1
@@ -32,8 +36,9 @@ NEXT_KEYS_AFTER_S = 8
 class Desktop:
     """The browser with its display, if it has one, and its log."""
 
-    def __init__(self, url, headless):
+    def __init__(self, url, headless, *more):
         self.headless = headless
+        self.more = more
         self.folder = Path(tempfile.mkdtemp())
         self.log = self.folder / "chromium.log"
         self.env = os.environ | {"DISPLAY": DISPLAY}
@@ -44,6 +49,7 @@ class Desktop:
             )
             wait_until(Path(f"/tmp/.X11-unix/X{DISPLAY[1:]}").exists, "Xvfb is there")
         self._read, self._typed_at, self._browser = 0, None, None
+        self._closed, self._shown = 0, (0, 0)
         self.browse(url)
 
     def browse(self, url):
@@ -59,7 +65,7 @@ class Desktop:
             f"--window-size={WIDTH},{HEIGHT}",
             # What it sends to keys and hears from them, and its dialogs.
             *["--enable-logging=stderr", "--vmodule=device_event_log*=1"],
-            *[f"--user-data-dir={profile}", url],
+            *[*self.more, f"--user-data-dir={profile}", url],
         )
 
     def end(self):
@@ -91,6 +97,25 @@ class Desktop:
         if now - self._typed_at >= NEXT_KEYS_AFTER_S:
             self.enter(secret_pin(pin))
             self._typed_at = time.monotonic()
+
+    def close_failures(self):
+        """Closes a dialog that says that it did not work, or that waits for a touch in vain.
+
+        Until then the page hears of nothing, whatever its timeout.
+        """
+        steps, now = self.steps(), time.monotonic()
+        if len(steps) != self._shown[0]:
+            self._shown = len(steps), now
+        in_vain = steps[-1:] == [TOUCH_STEP] and now - self._shown[1] >= GIVE_UP_AFTER_S
+        if len(steps) > self._closed and (in_vain or FAILURE.search(steps[-1])):
+            self._closed = len(steps)
+            # The step is in the log a moment before its dialog takes keys.
+            time.sleep(FIRST_KEYS_AFTER_S)
+            # A dialog may be a window of its own, and a page in a second one.
+            found = run("xdotool", "search", "--onlyvisible", "--class", "chromium", env=self.env)
+            for window in found.split():
+                self.hands("windowfocus", window)
+                self.hands("key", "Escape")
 
     def enter(self, text):
         """Types a text in place of what is there, and Enter."""

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::home::{Home, stop, text_of};
+use super::{
+    home::{Home, stop, text_of},
+    served::PRIVATE_KEY,
+};
 use crate::support::ctap2::{GetAssertion, MakeCredential, Registered};
 
 const RP: &str = "example.com";
@@ -259,4 +262,32 @@ fn what_does_not_fit_says_what_to_type() {
     home.done(&["vault", "backup", &file, "--recipient", &recipient]);
     let said = home.fails(2, &["vault", "restore", &file]);
     assert!(said.contains("--identity-file FILE"), "{said}");
+}
+
+#[test]
+fn passkey_of_elsewhere_keeps_its_id_in_the_vault_and_over_a_backup() {
+    let home = Home::with_vault();
+    let profile = home.file("long.toml", "[limits]\nmaxCredentialIdLength = 1023\n");
+    home.done(&["key", "add", "work", "--profile", &profile]);
+    let pem = home.file("key.pem", PRIVATE_KEY);
+    let ids = ["07".to_owned(), "5a".repeat(1023)];
+    for (account, id) in ["01", "02"].iter().zip(&ids) {
+        let inject = ["passkey", "inject", "--key", "work", "--rp", RP, "--id", id];
+        let rest = ["--user-handle", account, "--private-key-file", &pem];
+        home.json(&[&inject[..], &rest].concat());
+    }
+    let passphrase = home.file("good.txt", "correct horse battery\n");
+    let file = text_of(&home.path("backup.age"));
+    let protected = ["--backup-passphrase-file", &passphrase];
+    home.done(&[&["vault", "backup", &file], &protected[..]].concat());
+    let new = Home::empty();
+    new.done(&[&["vault", "restore", &file], &protected[..]].concat());
+    for place in [&home, &new] {
+        let listed = place.json(&["passkey", "list"]);
+        let listed = listed["passkeys"].as_array().expect("a list");
+        let found: Vec<_> = listed.iter().map(|one| one["id"].as_str()).collect();
+        assert_eq!(found, [Some(ids[0].as_str()), Some(ids[1].as_str())]);
+        let shown = place.json(&["passkey", "show", &ids[0]]);
+        assert_eq!(shown["passkey"]["rp_id"], RP);
+    }
 }

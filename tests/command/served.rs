@@ -294,7 +294,7 @@ fn key_in_memory_is_made_plugged_and_given_passkeys() {
 }
 
 /// A private key for tests alone, made by OpenSSL.
-const PRIVATE_KEY: &str = "\
+pub(super) const PRIVATE_KEY: &str = "\
     -----BEGIN PRIVATE KEY-----\n\
     MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgxxXt4syF2cJcE0Wf\n\
     ZFpNhdlmdwi+1b0G0K1K6yvymX+hRANCAASHAJ1kFwhg9j5DuuC9MLilhvTTs5Kl\n\

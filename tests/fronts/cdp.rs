@@ -210,3 +210,19 @@ async fn wrong_handshake_is_refused_and_no_browser_says_what_to_start() {
     assert!(text.contains("start the browser first"), "{text}");
     assert_eq!(keys.rig().keys().await, Ok(Vec::new()));
 }
+
+#[tokio::test]
+async fn sessions_beyond_what_a_client_may_have_are_refused_and_the_others_work_on() {
+    let keys = authenticators().await;
+    let front = Front::with_keys(&keys).await;
+    let mut client = front.client().await;
+    for number in 0..256 {
+        let session = format!("S{number}");
+        let enabled = client.try_call_in(Some(&session), "enable", json!({}));
+        assert!(enabled.await.is_ok(), "{session}");
+    }
+    let more = client.try_call_in(Some("one more"), "enable", json!({}));
+    assert_eq!(more.await.expect_err("it is too many").0, -32_000);
+    client.add_in(Some("S7"), json!({})).await;
+    assert_eq!(keys.rig().keys().await.expect("keys").len(), 1);
+}

@@ -27,6 +27,10 @@ const ON_THE_WAY: usize = 64;
 /// Commands of a session that wait for the one before.
 const WAITING: usize = 64;
 
+/// Sessions of one client that have used the domain: nothing says that a session is one of the
+/// browser's, and each has a task.
+const SESSIONS: usize = 256;
+
 /// The workers of a connection, by the session they work for.
 type Workers = BTreeMap<SessionId, mpsc::Sender<Command>>;
 
@@ -124,6 +128,12 @@ async fn read_client<S>(
         let text = message.is_text().then(|| message.to_text());
         let command = text.and_then(|text| Command::parse(text.ok()?));
         if let Some(command) = command {
+            if workers.len() >= SESSIONS && !workers.contains_key(&command.session) {
+                let why = CdpError::failed(format!("{SESSIONS} sessions have WebAuthn already"));
+                let answer = message::answer(command.id, &command.session, Err(why));
+                link.tell(answer).await;
+                continue;
+            }
             let worker = workers
                 .entry(command.session.clone())
                 .or_insert_with_key(|session| start(session, &keys, link, tasks));

@@ -16,7 +16,8 @@ for program in curl jq openssl; do
     command -v "$program" >/dev/null || fail "$program is missing: apt-get install $program"
 done
 
-if [ -n "${ROAMKEY_CONTROL:-}" ]; then
+# For another user than its own `roamkey exec --user` gives the address there.
+if [ -S "${ROAMKEY_CONTROL:-}" ]; then
     url=http://roamkey/v1
     reach=(--unix-socket "$ROAMKEY_CONTROL")
 elif [ -n "${ROAMKEY_URL:-}" ] && [ -n "${ROAMKEY_TOKEN:-}" ]; then

@@ -21,8 +21,7 @@ use roamkey_transport::usb::{Identity, IdentityError, IdentityFields};
 
 use crate::vault::StoredProfile;
 
-/// The longest profile that is read, in bytes.
-pub const MAX_PROFILE_LEN: usize = 64 * 1024;
+pub use crate::limits::MAX_PROFILE_LEN;
 
 /// Names and texts of the built-in profiles.
 const BUILT_IN: [(&str, &str); 12] = [

@@ -18,6 +18,7 @@ mod command;
 #[cfg(unix)]
 mod crash;
 mod fronts;
+mod limits;
 mod profiles;
 mod scenarios;
 mod support;

@@ -32,6 +32,7 @@ mod device;
 mod event;
 mod fault;
 mod hid;
+pub mod limits;
 mod pin;
 mod profile;
 mod state;

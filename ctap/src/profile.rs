@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     credential::{Algorithm, CREDENTIAL_ID_LEN, Credential},
+    limits::ROOM_WITHOUT_RK,
     pin::PinProtocol,
 };
 pub use rules::Violation;
@@ -95,8 +96,6 @@ impl Extension {
 /// [`CREDENTIAL_ID_LEN`] as getInfo has it.
 const OWN_ID_LEN: u16 = 64;
 const _: () = assert!(OWN_ID_LEN as usize == CREDENTIAL_ID_LEN);
-/// How many credentials a key stores that stores all and has no discoverable ones.
-const ROOM_WITHOUT_RK: u32 = 1_000;
 
 /// What registrations prove of the key (WebAuthn §6.5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

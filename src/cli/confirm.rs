@@ -1,10 +1,11 @@
 //! Asks before something is lost for good.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _};
 
 use clap::Args;
 
 use super::{Failure, table::wrapped};
+use crate::limits::ANSWER_LINE_LEN;
 
 /// What every command that loses something takes.
 #[derive(Clone, Copy, Debug, Args)]
@@ -35,7 +36,10 @@ impl Confirm {
             .and_then(|()| stderr.flush())
             .map_err(failed)?;
         let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+        let line = io::stdin().lock().take(ANSWER_LINE_LEN as u64);
+        BufReader::new(line)
+            .read_line(&mut answer)
+            .map_err(failed)?;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => Err(Failure::Failed("nothing was done".to_owned())),

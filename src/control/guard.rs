@@ -5,7 +5,7 @@
 //! Standard, `Origin`; Fetch Metadata, `Sec-Fetch-Site`), and a name that was rebound to this
 //! machine stands in `Host`. Deliberately absent: CORS, since no page is ever let in.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
@@ -18,28 +18,11 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::problem::Problem;
+pub(super) use crate::http::Caller;
+use crate::http::Presence;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const TOKEN_LEN: usize = 32;
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// A process of this user, where the system told it.
-    Socket(Option<u32>),
-    /// Somebody on this machine.
-    Tcp,
-}
-
-impl fmt::Display for Caller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(Some(user)) => write!(f, "user {user}"),
-            Self::Socket(None) => f.write_str("an unknown user"),
-            Self::Tcp => f.write_str("a TCP client"),
-        }
-    }
-}
 
 /// What a caller over TCP has to bring.
 pub(super) struct Token(Zeroizing<String>);
@@ -157,7 +140,7 @@ pub(super) async fn guard(State(door): State<Arc<Door>>, request: Request, next:
     };
     match door.check(caller, request.uri(), request.headers()) {
         Ok(()) => {
-            if let Some(presence) = request.extensions().get::<super::seats::Presence>() {
+            if let Some(presence) = request.extensions().get::<Presence>() {
                 presence.is_known();
             }
             next.run(request).await

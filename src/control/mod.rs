@@ -8,7 +8,6 @@
 mod body;
 mod guard;
 mod input;
-mod listen;
 mod openapi;
 mod place;
 mod problem;
@@ -17,7 +16,6 @@ mod problem;
     reason = "utoipa's macro names the types of parameters in full"
 )]
 mod routes;
-mod seats;
 #[cfg(test)]
 mod tests;
 
@@ -45,9 +43,13 @@ pub(crate) use place::directories;
 pub use place::{socket_of, sockets};
 pub use problem::Problem;
 
-use crate::{front::Browser, rig::Rig};
+pub use crate::limits::Control as Limits;
+use crate::{
+    front::Browser,
+    http::{self, Listener, Served},
+    rig::Rig,
+};
 use guard::{Door, Token};
-use listen::Listener;
 use place::{Files, Place};
 
 /// Requests that are answered have so long to be, once the control plane ends.
@@ -79,36 +81,6 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// What clients may take, so that slow or many ones keep nobody else out.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// How long the head of a request may take, and how long a connection may be idle.
-    pub head: Duration,
-    /// How long a body may take.
-    pub body: Duration,
-    /// The longest body, in bytes.
-    pub body_len: usize,
-    /// Connections at once, to the socket and over TCP each. One that is idle gives way.
-    pub connections: usize,
-    /// Requests that wait or follow at once.
-    pub waiting: usize,
-    /// A stream of events is not silent for longer.
-    pub silence: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            head: Duration::from_secs(10),
-            body: Duration::from_secs(10),
-            body_len: 64 * 1024,
-            connections: 64,
-            waiting: 48,
-            silence: Duration::from_secs(15),
-        }
-    }
-}
-
 /// What every request is answered from. Clones are handles to the same.
 #[derive(Clone)]
 struct App {
@@ -118,6 +90,8 @@ struct App {
     limits: Arc<Limits>,
     /// For requests that take long on purpose.
     waiting: Arc<Semaphore>,
+    /// For what is done to the end, whether or not its client waits.
+    working: Arc<Semaphore>,
     /// Becomes true, or loses its sender, at the end.
     ended: watch::Receiver<bool>,
 }
@@ -133,6 +107,7 @@ impl App {
             rig,
             browser,
             waiting: Arc::new(Semaphore::new(limits.waiting)),
+            working: Arc::new(Semaphore::new(limits.working)),
             limits: Arc::new(limits),
             ended,
         }
@@ -176,7 +151,7 @@ impl Control {
         {
             let listener = Listener::Socket(files.socket(&place)?);
             let door = Arc::new(Door::of_socket());
-            listeners.push(tokio::spawn(listen::run(listener, door, app.clone())));
+            listeners.push(tokio::spawn(serve(listener, door, app.clone())));
         }
         let mut address = None;
         if let Some((listener, at)) = tcp {
@@ -184,7 +159,7 @@ impl Control {
             files.token(&place, &token)?;
             let door = Arc::new(Door::of_tcp(at.port(), token));
             let listener = Listener::Tcp(listener);
-            listeners.push(tokio::spawn(listen::run(listener, door, app)));
+            listeners.push(tokio::spawn(serve(listener, door, app)));
             address = Some(at);
         }
         info!("the control plane listens");
@@ -221,6 +196,15 @@ impl Drop for Control {
             listener.abort();
         }
     }
+}
+
+async fn serve(listener: Listener, door: Arc<Door>, app: App) {
+    let served = Served {
+        name: "the control plane",
+        router: routes::router(app.clone(), door),
+        limits: app.limits.http(),
+    };
+    http::serve(listener, served, || app.end()).await;
 }
 
 fn listen_tcp(address: SocketAddr) -> Result<(tokio::net::TcpListener, SocketAddr), ControlError> {

@@ -12,13 +12,11 @@ use std::{
 };
 
 use super::{Configuration, Credential, FrontError, Notes, Refusal, Transport, credential::hex};
+use crate::limits::MOST_AUTHENTICATORS;
 use crate::rig::{
     KeyView, NewFault, NewKey, PasskeyEdit, PasskeyView, Rig, TouchAnswer, TouchPolicy, TouchRule,
     VerifyRule,
 };
-
-/// A client has so many at once at most: each is a device of the machine.
-const MOST: usize = 64;
 
 /// What is waited for.
 pub type Waited<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -95,9 +93,9 @@ impl Authenticators {
         configuration: &Configuration,
         have: usize,
     ) -> Result<String, FrontError> {
-        if have >= MOST {
+        if have >= MOST_AUTHENTICATORS {
             return Err(FrontError::failed(format!(
-                "a session has {MOST} keys at most: remove one first"
+                "a session has {MOST_AUTHENTICATORS} keys at most: remove one first"
             )));
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);

@@ -11,6 +11,7 @@ mod domain;
 mod events;
 mod link;
 mod message;
+mod outbox;
 mod own;
 mod parameters;
 mod worker;
@@ -39,18 +40,16 @@ use tokio_tungstenite::{
 use tracing::debug;
 
 use super::{Keys, Upstream, guard};
-
-/// The longest list of targets that is read, in bytes.
-const LIST_LEN: usize = 16 << 20;
-/// The longest message, in bytes: browsers send screenshots and traces in one.
-const MESSAGE_LEN: usize = 256 << 20;
-/// Clients at once.
-const CLIENTS: usize = 64;
+use crate::{
+    http::{self, Listener, Patient, Presence, Served},
+    limits,
+};
 
 struct Inner {
     upstream: Upstream,
     keys: Keys,
     clients: Arc<Semaphore>,
+    limits: Arc<limits::Front>,
 }
 
 /// A DevTools front. Clones are handles to the same.
@@ -60,20 +59,32 @@ pub struct Cdp(Arc<Inner>);
 impl Cdp {
     /// A front before a browser.
     pub fn new(upstream: Upstream, keys: Keys) -> Self {
+        Self::limited(upstream, keys, limits::Front::default())
+    }
+
+    /// One whose clients, and whose browser, may take so much.
+    pub fn limited(upstream: Upstream, keys: Keys, limits: limits::Front) -> Self {
+        let limits = Arc::new(limits);
         Self(Arc::new(Inner {
-            upstream,
+            upstream: upstream.limited(&limits),
             keys,
-            clients: Arc::new(Semaphore::new(CLIENTS)),
+            clients: Arc::new(Semaphore::new(limits.sockets)),
+            limits,
         }))
     }
 
     /// Serves clients until it is dropped.
     ///
     /// # Errors
-    /// The listener fails.
+    /// None: it waits for a listener that the system does not let accept.
     pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
-        let router = Router::new().fallback(handle).with_state(self);
-        axum::serve(listener, router).await
+        let served = Served {
+            name: "the DevTools front",
+            limits: self.0.limits.http(),
+            router: Router::new().fallback(handle).with_state(self),
+        };
+        http::serve(Listener::Tcp(listener), served, std::future::pending).await;
+        Ok(())
     }
 }
 
@@ -93,6 +104,10 @@ async fn handle(State(front): State<Cdp>, request: Request) -> Response {
     if let Some((status, why)) = guard::refusal(request.headers()) {
         return plain(status, why);
     }
+    if let Some(presence) = request.extensions().get::<Presence>() {
+        presence.is_known();
+    }
+    let request = http::paced(request, front.0.limits.pause);
     match request.headers().contains_key(header::UPGRADE) {
         true => front.open(request).await,
         false => front.pass(request).await,
@@ -103,7 +118,7 @@ impl Cdp {
     /// What is no WebSocket: the lists of targets, in which addresses are the front's from now on.
     async fn pass(&self, request: Request) -> Response {
         let own = host(request.headers());
-        let response = match self.0.upstream.pass(request).await {
+        let response = match self.0.upstream.pass(request, None).await {
             Ok(response) => response,
             Err(why) => return no_browser(why),
         };
@@ -113,7 +128,7 @@ impl Cdp {
             return response;
         };
         let (mut parts, body) = response.into_parts();
-        let Ok(body) = axum::body::to_bytes(body, LIST_LEN).await else {
+        let Ok(body) = axum::body::to_bytes(body, self.0.limits.answer_len).await else {
             return no_browser("its list of targets has no end".to_owned());
         };
         let text = String::from_utf8_lossy(&body);
@@ -132,7 +147,10 @@ impl Cdp {
             Err(why) => return plain(StatusCode::BAD_REQUEST, why),
         };
         let Ok(place) = Arc::clone(&self.0.clients).try_acquire_owned() else {
-            let why = format!("{CLIENTS} clients are connected: end one first");
+            let why = format!(
+                "{} clients are connected: end one first",
+                self.0.limits.sockets
+            );
             return plain(StatusCode::SERVICE_UNAVAILABLE, why);
         };
         let path = request.uri().path_and_query();
@@ -148,9 +166,10 @@ impl Cdp {
             match upgraded.await {
                 Ok(upgraded) => {
                     let stream = TokioIo::new(upgraded);
-                    let client =
-                        WebSocketStream::from_raw_socket(stream, Role::Server, Some(limits()));
-                    connection::run(client.await, browser, front.0.keys.clone()).await;
+                    let config = Some(front.config());
+                    let client = WebSocketStream::from_raw_socket(stream, Role::Server, config);
+                    let (keys, limits) = (front.0.keys.clone(), &front.0.limits);
+                    connection::run(client.await, browser, keys, limits).await;
                 }
                 Err(why) => debug!(%why, "a client went before its WebSocket was there"),
             }
@@ -163,21 +182,22 @@ impl Cdp {
         response
     }
 
-    async fn connect(&self, path: &str) -> Result<WebSocketStream<TcpStream>, String> {
+    async fn connect(&self, path: &str) -> Result<WebSocketStream<Patient<TcpStream>>, String> {
         let stream = self.0.upstream.connect().await?;
         let (authority, path) = (self.0.upstream.authority(), self.0.upstream.path(path));
         let address = format!("ws://{authority}{path}");
-        let opened = client_async_with_config(address, stream, Some(limits())).await;
+        let opened = client_async_with_config(address, stream, Some(self.config())).await;
         let (browser, _) =
             opened.map_err(|why| format!("{} takes no WebSocket there: {why}", self.0.upstream))?;
         Ok(browser)
     }
-}
 
-fn limits() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .max_message_size(Some(MESSAGE_LEN))
-        .max_frame_size(Some(MESSAGE_LEN))
+    fn config(&self) -> WebSocketConfig {
+        let most = Some(self.0.limits.message_len);
+        WebSocketConfig::default()
+            .max_message_size(most)
+            .max_frame_size(most)
+    }
 }
 
 /// How a client calls the front.

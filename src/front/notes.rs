@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tracing::info;
 
-/// So many notes are kept; a run that goes on for days says the first ones.
-const MOST: usize = 1_000;
+use crate::limits::MOST_NOTES;
 
 /// Something to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +41,7 @@ impl Notes {
     pub(super) fn tell(&self, text: String) {
         let note = Note { text };
         let mut kept = self.lock();
-        if kept.notes.contains(&note) || kept.notes.len() >= MOST {
+        if kept.notes.contains(&note) || kept.notes.len() >= MOST_NOTES {
             return;
         }
         info!("{}", note.text);
@@ -56,5 +55,25 @@ impl Notes {
     /// No code between lock and unlock can panic, so a poisoned list is still whole.
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_notes_are_kept_and_each_is_told_once() {
+        let notes = Notes::default();
+        let mut told = notes.listen();
+        for number in (0..=MOST_NOTES).chain(0..=MOST_NOTES) {
+            notes.tell(number.to_string());
+        }
+        let kept = notes.told();
+        assert_eq!(kept.len(), MOST_NOTES);
+        let last = MOST_NOTES - 1;
+        assert_eq!(kept[last].text, last.to_string());
+        let heard = std::iter::from_fn(|| told.try_recv().ok()).count();
+        assert_eq!(heard, MOST_NOTES);
     }
 }

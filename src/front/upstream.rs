@@ -1,6 +1,6 @@
 //! The program behind a front: requests go to it as they came, and its answers back (RFC 9112).
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -13,9 +13,12 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpStream, lookup_host},
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 use tracing::debug;
+
+use crate::{http::Patient, limits::Front};
 
 /// A driver on this machine answers at once or not at all; one elsewhere may take a moment.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -27,6 +30,7 @@ pub struct Upstream {
     host: String,
     port: u16,
     prefix: String,
+    limits: Arc<Front>,
 }
 
 impl std::str::FromStr for Upstream {
@@ -43,6 +47,7 @@ impl std::str::FromStr for Upstream {
             host,
             port: uri.port_u16().unwrap_or(80),
             prefix: uri.path().trim_end_matches('/').to_owned(),
+            limits: Arc::default(),
         })
     }
 }
@@ -64,6 +69,14 @@ const BETWEEN_NEIGHBOURS: [header::HeaderName; 6] = [
 ];
 
 impl Upstream {
+    /// The same, held to these limits.
+    pub(super) fn limited(self, limits: &Arc<Front>) -> Self {
+        Self {
+            limits: Arc::clone(limits),
+            ..self
+        }
+    }
+
     /// Its host and port, as it knows itself.
     pub(super) fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
@@ -78,7 +91,7 @@ impl Upstream {
     ///
     /// # Errors
     /// In words: nobody listens there.
-    pub(super) async fn connect(&self) -> Result<TcpStream, String> {
+    pub(super) async fn connect(&self) -> Result<Patient<TcpStream>, String> {
         let connect = async {
             let host = self.host.trim_matches(['[', ']']);
             let addresses: Vec<SocketAddr> = lookup_host((host, self.port)).await?.collect();
@@ -89,17 +102,21 @@ impl Upstream {
             Ok(Err(why)) => return Err(format!("nobody answers at {self}: {why}")),
             Err(_) => return Err(format!("nobody answers at {self} within {CONNECT:?}")),
         };
-        // Answers are small, and somebody waits for each.
-        let _ = stream.set_nodelay(true);
-        Ok(stream)
+        // One that is over already says so when it is read.
+        let _ = roamkey_transport::watch_over(&stream);
+        Ok(Patient::new(stream, self.limits.stuck))
     }
 
     /// Passes a request on, and the answer back; where both ends agree to another protocol, what
-    /// they say then as well.
+    /// they say then as well, which takes a place.
     ///
     /// # Errors
     /// In words: nobody listens there, or what came back is no HTTP.
-    pub(super) async fn pass(&self, mut request: Request) -> Result<Response, String> {
+    pub(super) async fn pass(
+        &self,
+        mut request: Request,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<Response, String> {
         let upgrade = request.headers().get(header::UPGRADE).cloned();
         let asked = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let path = request.uri().path_and_query();
@@ -118,6 +135,7 @@ impl Upstream {
         {
             let there = hyper::upgrade::on(&mut response);
             tokio::spawn(async move {
+                let _place = place;
                 if let (Ok(here), Ok(there)) = (asked.await, there.await) {
                     let (mut here, mut there) = (TokioIo::new(here), TokioIo::new(there));
                     let ended = copy_bidirectional(&mut here, &mut there).await;
@@ -161,10 +179,18 @@ impl Upstream {
         }
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let request = request.body(body).map_err(|why| why.to_string())?;
-        let response = self.send(request).await?;
-        let status = response.status();
-        let body = axum::body::to_bytes(Body::new(response.into_body()), ANSWER_LEN).await;
-        let body = body.map_err(|why| format!("{self} does not answer as it should: {why}"))?;
+        let limits = &self.limits;
+        let answered = async {
+            let response = self.send(request).await?;
+            let status = response.status();
+            let body = Body::new(response.into_body());
+            let body = axum::body::to_bytes(body, limits.answer_len).await;
+            let failed = |why| format!("{self} does not answer as it should: {why}");
+            Ok::<_, String>((status, body.map_err(failed)?))
+        };
+        let answered = timeout(limits.answer, answered).await;
+        let late = |_| format!("{self} has not answered for {:?}", limits.answer);
+        let (status, body) = answered.map_err(late)??;
         let value = serde_json::from_slice(&body);
         Ok((
             status,
@@ -172,9 +198,6 @@ impl Upstream {
         ))
     }
 }
-
-/// The longest answer to a question of the front's own, in bytes.
-const ANSWER_LEN: usize = 16 << 20;
 
 fn strip(headers: &mut HeaderMap) {
     // What Connection names is between neighbours as well.

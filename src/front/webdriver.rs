@@ -5,6 +5,7 @@
 //! and known by the driver's id, so whatever names it is passed on.
 
 mod answer;
+mod command;
 mod firefox;
 mod own;
 mod parameters;
@@ -17,25 +18,25 @@ use std::{
 
 use axum::{
     Router,
-    body::Bytes,
     extract::{Request, State},
     http::{Method, header},
     response::Response,
 };
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-
-use super::{
-    Authenticators, Browser, FrontError, Keys, Refusal, Transport, Upstream, credential::Alphabet,
-    guard,
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
-use answer::{WebDriverError, answer};
+
+use super::{Authenticators, Browser, FrontError, Keys, Refusal, Upstream, guard};
+use crate::{
+    http::{self, Listener, Presence, Served},
+    limits,
+};
+use answer::WebDriverError;
+use command::Command;
 use own::Own;
 
-/// The longest command of §11 that is read, in bytes: a credential with a large blob.
-const BODY_LEN: usize = 1 << 20;
-/// The longest capabilities, in bytes: extensions of a browser may be in them.
-const CAPABILITIES_LEN: usize = 64 << 20;
 /// How often the driver is asked whether sessions with keys are still there: a browser may crash,
 /// and a client go without a word.
 const LOOK: Duration = Duration::from_secs(15);
@@ -56,6 +57,11 @@ struct Inner {
     upstream: Upstream,
     keys: Keys,
     sessions: Mutex<BTreeMap<String, Session>>,
+    limits: Arc<limits::Front>,
+    /// For what is done to the end, whether or not its client waits.
+    commands: Arc<Semaphore>,
+    /// For WebSockets, which pass.
+    sockets: Arc<Semaphore>,
 }
 
 /// A WebDriver front. Clones are handles to the same.
@@ -65,24 +71,37 @@ pub struct WebDriver(Arc<Inner>);
 impl WebDriver {
     /// A front before a driver.
     pub fn new(upstream: Upstream, keys: Keys) -> Self {
+        Self::limited(upstream, keys, limits::Front::default())
+    }
+
+    /// One whose clients may take so much.
+    pub fn limited(upstream: Upstream, keys: Keys, limits: limits::Front) -> Self {
+        let limits = Arc::new(limits);
         Self(Arc::new(Inner {
-            upstream,
+            upstream: upstream.limited(&limits),
             keys,
             sessions: Mutex::default(),
+            commands: Arc::new(Semaphore::new(limits.commands)),
+            sockets: Arc::new(Semaphore::new(limits.sockets)),
+            limits,
         }))
     }
 
     /// Serves clients until it is dropped.
     ///
     /// # Errors
-    /// The listener fails.
+    /// None: it waits for a listener that the system does not let accept.
     pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
-        let router = Router::new().fallback(handle).with_state(self.clone());
-        let serve = async { axum::serve(listener, router).await };
+        let served = Served {
+            name: "the WebDriver front",
+            router: Router::new().fallback(handle).with_state(self.clone()),
+            limits: self.0.limits.http(),
+        };
         tokio::select! {
-            ended = serve => ended,
-            () = self.look_after_sessions() => Ok(()),
+            () = http::serve(Listener::Tcp(listener), served, std::future::pending) => {}
+            () = self.look_after_sessions() => {}
         }
+        Ok(())
     }
 
     /// Takes the authenticators of sessions that are gone, again and again.
@@ -147,6 +166,18 @@ impl WebDriver {
         session.is_some_and(|session| session.browsers_own)
     }
 
+    /// A session that the driver has; `None` where there are too many already.
+    fn session_in<'a>(
+        &self,
+        sessions: &'a mut BTreeMap<String, Session>,
+        session: &str,
+    ) -> Option<&'a mut Session> {
+        if sessions.len() >= self.0.limits.sessions && !sessions.contains_key(session) {
+            return None;
+        }
+        Some(sessions.entry(session.to_owned()).or_default())
+    }
+
     /// No code between lock and unlock can panic, so a poisoned list is still whole.
     fn sessions(&self) -> MutexGuard<'_, BTreeMap<String, Session>> {
         let sessions = self.0.sessions.lock();
@@ -158,6 +189,10 @@ async fn handle(State(front): State<WebDriver>, request: Request) -> Response {
     if let Some((_, why)) = guard::refusal(request.headers()) {
         return WebDriverError::from(FrontError::invalid(why)).into_response();
     }
+    if let Some(presence) = request.extensions().get::<Presence>() {
+        presence.is_known();
+    }
+    let request = http::paced(request, front.0.limits.pause);
     let path = front.local_path(request.uri().path());
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let method = request.method().clone();
@@ -166,10 +201,18 @@ async fn handle(State(front): State<WebDriver>, request: Request) -> Response {
             Keys::Real(authenticators),
             ["session", session, "webauthn", "authenticator", rest @ ..],
         ) => {
+            let place = match place(
+                &front.0.commands,
+                "commands for authenticators are on their way",
+            ) {
+                Ok(place) => place,
+                Err(why) => return why.into_response(),
+            };
             let (session, rest) = (session.to_string(), owned(rest));
             let (authenticators, front) = (authenticators.clone(), front.clone());
             // To the end, whether or not the client waits for it: half a key would be worse.
             let work = tokio::spawn(async move {
+                let _place = place;
                 let command = Command {
                     front: &front,
                     authenticators: &authenticators,
@@ -200,6 +243,13 @@ async fn handle(State(front): State<WebDriver>, request: Request) -> Response {
     }
 }
 
+/// One of a bounded number of places.
+fn place(places: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit, WebDriverError> {
+    let place = Arc::clone(places).try_acquire_owned();
+    let why = format!("too many {what}: wait for one to end");
+    place.map_err(|_| FrontError::failed(why).into())
+}
+
 fn owned(parts: &[&str]) -> Vec<String> {
     parts.iter().map(|part| (*part).to_owned()).collect()
 }
@@ -212,7 +262,13 @@ impl WebDriver {
     }
 
     async fn pass(&self, request: Request) -> Response {
-        match self.0.upstream.pass(request).await {
+        let is_socket = request.headers().contains_key(header::UPGRADE);
+        let place = is_socket.then(|| place(&self.0.sockets, "WebSockets are open"));
+        let place = match place.transpose() {
+            Ok(place) => place,
+            Err(why) => return why.into_response(),
+        };
+        match self.0.upstream.pass(request, place).await {
             Ok(response) => response,
             Err(why) => WebDriverError::upstream(why).into_response(),
         }
@@ -224,8 +280,9 @@ impl WebDriver {
     /// says in its preferences which: a test of the former gets the latter.
     async fn begin(&self, authenticators: &Authenticators, request: Request) -> Response {
         let (mut parts, body) = request.into_parts();
-        let Ok(body) = axum::body::to_bytes(body, CAPABILITIES_LEN).await else {
-            let why = format!("capabilities have {CAPABILITIES_LEN} bytes at most");
+        let most = self.0.limits.capabilities_len;
+        let Ok(body) = axum::body::to_bytes(body, most).await else {
+            let why = format!("capabilities have {most} bytes at most, and come without a pause");
             return WebDriverError::from(FrontError::invalid(why)).into_response();
         };
         let body = match firefox::with_keys(&body) {
@@ -242,7 +299,7 @@ impl WebDriver {
         };
         let response = self.pass(Request::from_parts(parts, body)).await;
         let (parts, body) = response.into_parts();
-        let Ok(body) = axum::body::to_bytes(body, CAPABILITIES_LEN).await else {
+        let Ok(body) = axum::body::to_bytes(body, most).await else {
             return WebDriverError::upstream("the driver's answer has no end".into())
                 .into_response();
         };
@@ -265,7 +322,9 @@ impl WebDriver {
                 _ => Refusal::BadAnswer,
             };
             let mut sessions = self.sessions();
-            sessions.entry(session.to_owned()).or_default().refusal = refusal;
+            if let Some(session) = self.session_in(&mut sessions, session) {
+                session.refusal = refusal;
+            }
         }
     }
 
@@ -279,7 +338,7 @@ impl WebDriver {
     ) -> Response {
         let method = request.method().clone();
         let path = self.local_path(request.uri().path());
-        let body = axum::body::to_bytes(request.into_body(), BODY_LEN).await;
+        let body = axum::body::to_bytes(request.into_body(), self.0.limits.body_len).await;
         let body: Option<Value> = body
             .ok()
             .and_then(|body| serde_json::from_slice(&body).ok());
@@ -288,8 +347,9 @@ impl WebDriver {
             Ok(answered) => answered,
             Err(why) => return WebDriverError::upstream(why).into_response(),
         };
-        if status.is_success() {
-            let own = self.own_of(browser, &session);
+        if status.is_success()
+            && let Some(own) = self.own_of(browser, &session)
+        {
             let made = body.as_ref().and_then(Value::as_object);
             let made = made.and_then(|made| parameters::configuration(made).ok());
             let new = answer.get("value").and_then(Value::as_str);
@@ -302,10 +362,10 @@ impl WebDriver {
         WebDriverError::Passed(status, answer).into_response()
     }
 
-    /// What the control plane reaches a session's by.
-    fn own_of(&self, browser: &Browser, session: &str) -> Arc<dyn super::browser::Session> {
+    /// What the control plane reaches a session's by; `None` where there are too many.
+    fn own_of(&self, browser: &Browser, session: &str) -> Option<Arc<dyn super::browser::Session>> {
         let mut sessions = self.sessions();
-        let kept = sessions.entry(session.to_owned()).or_default();
+        let kept = self.session_in(&mut sessions, session)?;
         let begin = || {
             let own: Arc<dyn super::browser::Session> = Arc::new(Own {
                 upstream: self.0.upstream.clone(),
@@ -314,170 +374,6 @@ impl WebDriver {
             browser.begin(&own);
             own
         };
-        Arc::clone(kept.own.get_or_insert_with(begin))
+        Some(Arc::clone(kept.own.get_or_insert_with(begin)))
     }
-}
-
-/// A command of §11 for a session.
-struct Command<'a> {
-    front: &'a WebDriver,
-    authenticators: &'a Authenticators,
-    session: String,
-}
-
-impl Command<'_> {
-    async fn run(&self, method: Method, rest: Vec<String>, request: Request) -> Response {
-        let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
-        let own = match rest.as_slice() {
-            [] => None,
-            [id, ..] if self.front.owns(&self.session, id) => Some(*id),
-            // The browser's own, or nobody's: the driver knows.
-            [..] if self.front.has_browsers_own(&self.session) => {
-                return self.front.pass(request).await;
-            }
-            // chromedriver sends WebAuthn.enable before it looks: the keys would be hidden.
-            [..] => return self.nobodys().await.into_response(),
-        };
-        let body = axum::body::to_bytes(request.into_body(), BODY_LEN).await;
-        let Ok(body) = body else {
-            let why = format!("the body has {BODY_LEN} bytes at most");
-            return WebDriverError::from(FrontError::invalid(why)).into_response();
-        };
-        let answered = match own {
-            None => self.add(method, &body).await,
-            Some(id) => {
-                self.of_key(method, id, rest.get(1..).unwrap_or_default(), &body)
-                    .await
-            }
-        };
-        match answered {
-            Ok(value) => answer(value),
-            Err(why) => why.into_response(),
-        }
-    }
-
-    /// What is said of an authenticator that is nobody's.
-    async fn nobodys(&self) -> WebDriverError {
-        match self.front.check_session(&self.session).await {
-            Ok(()) => FrontError::invalid("the session has no such authenticator").into(),
-            Err(why) => why,
-        }
-    }
-
-    /// "Add Virtual Authenticator" (§11.3).
-    async fn add(&self, method: Method, body: &Bytes) -> Result<Value, WebDriverError> {
-        if method != Method::POST {
-            return Err(WebDriverError::UnknownMethod);
-        }
-        self.front.check_session(&self.session).await?;
-        let parameters = parameters::object(body)?;
-        let (mut configuration, transport) = parameters::configuration(&parameters)?;
-        configuration.refusal = self.front.refusal(&self.session);
-        let mut beside = false;
-        let have = {
-            let mut sessions = self.front.sessions();
-            let session = sessions.entry(self.session.clone()).or_default();
-            if transport != Transport::Usb {
-                beside = !session.ids.is_empty();
-                session.browsers_own = true;
-            }
-            (!session.browsers_own).then_some(session.ids.len())
-        };
-        let Some(have) = have else {
-            return self
-                .add_browsers_own(transport, beside, &parameters.into())
-                .await;
-        };
-        let id = self.authenticators.add(&configuration, have).await?;
-        let kept = {
-            let mut sessions = self.front.sessions();
-            let session = sessions.get_mut(&self.session);
-            session
-                .map(|session| session.ids.push(id.clone()))
-                .is_some()
-        };
-        if !kept {
-            // The session ended meanwhile.
-            self.authenticators.remove(&id).await?;
-            self.front.check_session(&self.session).await?;
-        }
-        Ok(Value::from(id))
-    }
-
-    async fn add_browsers_own(
-        &self,
-        transport: Transport,
-        beside: bool,
-        parameters: &Value,
-    ) -> Result<Value, WebDriverError> {
-        self.authenticators.note_browsers_own(transport, beside);
-        let path = format!("/session/{}/webauthn/authenticator", self.session);
-        let asked = self
-            .front
-            .0
-            .upstream
-            .ask(Method::POST, &path, Some(parameters));
-        match asked.await.map_err(WebDriverError::upstream)? {
-            (status, body) if status.is_success() => {
-                Ok(body.get("value").cloned().unwrap_or_default())
-            }
-            (status, body) => Err(WebDriverError::Passed(status, body)),
-        }
-    }
-
-    async fn of_key(
-        &self,
-        method: Method,
-        id: &str,
-        rest: &[&str],
-        body: &Bytes,
-    ) -> Result<Value, WebDriverError> {
-        let keys = self.authenticators;
-        match (method.as_str(), rest) {
-            ("DELETE", []) => {
-                keys.remove(id).await?;
-                if let Some(session) = self.front.sessions().get_mut(&self.session) {
-                    session.ids.retain(|own| own != id);
-                }
-            }
-            ("POST", ["credential"]) => {
-                let credential = parameters::credential(&parameters::object(body)?)?;
-                keys.inject(id, &credential).await?;
-            }
-            ("GET", ["credentials"]) => {
-                let credentials = keys.credentials(id).await?;
-                let shown = credentials.iter().map(parameters::show);
-                return Ok(Value::Array(shown.collect()));
-            }
-            ("DELETE", ["credentials"]) => keys.clear(id).await?,
-            ("DELETE", ["credentials", credential]) => {
-                keys.delete(id, &credential_id(credential)?).await?;
-            }
-            ("POST", ["uv"]) => {
-                let verified = parameters::user_verified(&parameters::object(body)?)?;
-                let refusal = self.front.refusal(&self.session);
-                keys.set_verified(id, verified, refusal).await?;
-            }
-            ("POST", ["credentials", credential, "props"]) => {
-                let edit = parameters::properties(&parameters::object(body)?)?;
-                keys.edit(id, &credential_id(credential)?, edit).await?;
-            }
-            (
-                _,
-                []
-                | ["credential" | "credentials" | "uv"]
-                | ["credentials", _]
-                | ["credentials", _, "props"],
-            ) => {
-                return Err(WebDriverError::UnknownMethod);
-            }
-            _ => return Err(WebDriverError::UnknownCommand),
-        }
-        Ok(json!(null))
-    }
-}
-
-fn credential_id(text: &str) -> Result<Vec<u8>, FrontError> {
-    let id = Alphabet::Url.decode(text);
-    id.ok_or_else(|| FrontError::invalid(format!("{text:?} is no credential id in base64url")))
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::limits::JOURNAL_NAME_LEN;
+
 /// Something that happened to a key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Entry {
@@ -206,6 +208,31 @@ impl Event {
             Self::Finished { .. } => "finished",
             Self::Fault { .. } => "fault",
             Self::Changed { .. } => "changed",
+        }
+    }
+}
+
+impl Event {
+    /// Cuts off what is too long of the names that a host sends whole.
+    pub(super) fn cut_names(&mut self) {
+        let names = match self {
+            Self::Touch { rp, account, .. } => [rp.as_mut(), account.as_mut()],
+            Self::Finished { rp_id, .. } => [rp_id.as_mut(), None],
+            Self::Added { .. }
+            | Self::Removed
+            | Self::Plugged
+            | Self::Unplugged
+            | Self::PowerCycled
+            | Self::Attach { .. }
+            | Self::Detach { .. }
+            | Self::Wink
+            | Self::Hid { .. }
+            | Self::Started { .. }
+            | Self::Fault { .. }
+            | Self::Changed { .. } => return,
+        };
+        for name in names.into_iter().flatten() {
+            name.truncate(name.floor_char_boundary(JOURNAL_NAME_LEN));
         }
     }
 }

@@ -15,11 +15,9 @@ use std::{
 
 use tokio::sync::watch;
 
+use crate::limits::JOURNAL_KEPT;
 pub use event::{Entry, Event, TouchState, prompt_event};
 pub(crate) use event::{KINDS, gesture_name, operation_name};
-
-/// How many entries a process keeps.
-const KEPT: usize = 10_000;
 
 struct Shared {
     kept: Mutex<Kept>,
@@ -60,13 +58,14 @@ impl Journal {
     }
 
     /// Adds an entry of now about `key`.
-    pub fn record(&self, key: &str, event: Event) {
+    pub fn record(&self, key: &str, mut event: Event) {
+        event.cut_names();
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let at = since.map_or(0, |since| since.as_millis());
         let mut kept = self.lock();
         kept.last += 1;
         let last = kept.last;
-        if kept.entries.len() >= KEPT {
+        if kept.entries.len() >= JOURNAL_KEPT {
             kept.entries.pop_front();
         }
         kept.entries.push_back(Arc::new(Entry {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::JOURNAL_NAME_LEN;
 
 fn entry(followed: Option<Followed>) -> u64 {
     match followed {
@@ -23,14 +24,14 @@ async fn follower_reads_what_came_and_what_comes() {
 async fn slow_follower_learns_what_it_missed() {
     let journal = Journal::new();
     let mut follower = journal.follow();
-    for _ in 0..KEPT + 5 {
+    for _ in 0..JOURNAL_KEPT + 5 {
         journal.record("1-1", Event::Wink);
     }
     assert_eq!(follower.next().await, Some(Followed::Missed(5)));
     assert_eq!(entry(follower.next().await), 6);
     let (kept, missed) = journal.since(0);
     assert!(missed);
-    assert_eq!(kept.len(), KEPT);
+    assert_eq!(kept.len(), JOURNAL_KEPT);
     assert!(!journal.since(5).1);
 }
 
@@ -54,4 +55,27 @@ fn entry_in_json_has_its_event_beside_its_number() {
     assert_eq!(json["sequence"], 1);
     let back: Entry = serde_json::from_value(json).unwrap();
     assert_eq!(back, *entries[0]);
+}
+
+#[test]
+fn names_that_a_host_sends_are_cut_off() {
+    let journal = Journal::new();
+    let name = |length: usize| Some("é".repeat(length / 2));
+    for length in [JOURNAL_NAME_LEN, JOURNAL_NAME_LEN + 2] {
+        let prompt = roamkey_ctap::Prompt {
+            operation: roamkey_ctap::Operation::Authenticate,
+            rp_id: name(length),
+            rp_id_hash: None,
+            account: name(length),
+            gesture: roamkey_ctap::Gesture::Touch,
+        };
+        journal.record("1-1", prompt_event(1, &prompt, TouchState::Asked, None));
+    }
+    for entry in journal.since(0).0 {
+        let Event::Touch { rp, account, .. } = &entry.event else {
+            panic!("{entry:?}");
+        };
+        assert_eq!(*rp, name(JOURNAL_NAME_LEN));
+        assert_eq!(*account, name(JOURNAL_NAME_LEN));
+    }
 }

@@ -15,8 +15,7 @@ use roamkey_ctap::{ChangeSet, Device, Instant, KeyState, Profile, Rng};
 use roamkey_transport::Attachments;
 use tokio::sync::{mpsc, oneshot};
 
-/// How many wishes of others may wait for a key.
-const WAITING: usize = 64;
+use crate::limits::WISHES;
 
 /// Looks at a key's state machine, or arms it for a test.
 type Visit = Box<dyn FnOnce(&mut Device, Instant) + Send>;
@@ -98,7 +97,7 @@ impl Shown {
 
 impl KeyHandle {
     pub(super) fn pair(shown: Arc<Shown>) -> (Self, mpsc::Receiver<Wish>) {
-        let (wishes, received) = mpsc::channel(WAITING);
+        let (wishes, received) = mpsc::channel(WISHES);
         (Self { wishes, shown }, received)
     }
 

@@ -30,6 +30,7 @@ use work::Working;
 
 use crate::{
     journal,
+    limits::MOST_TRACES,
     presence::{Scribe, Seat},
     profile::Profile,
     vault::{KeyVault, Pending, VaultError},
@@ -38,8 +39,6 @@ use crate::{
 /// How long to wait before a vault that failed is tried again.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 
-/// More traces than these are noted at once, however busy the host keeps the key.
-const MOST_TRACES: usize = 64;
 /// How many events of its host are thrown away, at most, while a key is pulled out.
 const FLUSH_TURNS: usize = 64;
 

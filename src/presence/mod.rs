@@ -28,16 +28,18 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+pub use crate::limits::MOST_STEPS;
 pub use notice::Notice;
 pub use policy::{Others, Policy, Touch, Verdict, Verify};
-pub use script::{Answer, MOST_STEPS, Step, parse as parse_script};
+pub use script::{Answer, Step, parse as parse_script};
 
-use crate::journal::{Event, Journal};
+use crate::{
+    journal::{Event, Journal},
+    limits::NOTICES,
+};
 
 /// How long a long touch lasts (CTAP 2.3 §6.6).
 pub const LONG_TOUCH: Duration = Duration::from_secs(10);
-/// How many notices may wait for whoever shows them; more are dropped with a warning.
-const NOTICES: usize = 1_024;
 
 /// Numbers the requests of a broker, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +51,8 @@ struct Request {
     prompt: Prompt,
     presence: PresenceId,
     since: Instant,
+    /// Whether somebody has begun a long touch: once is enough.
+    held: bool,
     answers: mpsc::UnboundedSender<Reply>,
 }
 
@@ -180,18 +184,20 @@ impl Broker {
     ///
     /// Any finger gives a touch: [`Decision::Unverified`] is as good as an approval there.
     pub fn decide(&self, id: RequestId, decision: Decision) -> bool {
-        let shared = self.lock();
-        let Some(request) = shared.requests.get(&id) else {
+        let mut shared = self.lock();
+        let long_touch = shared.long_touch;
+        let Some(request) = shared.requests.get_mut(&id) else {
             return false;
         };
         let decision = match (decision, request.prompt.gesture) {
             (Decision::Unverified, Gesture::Touch | Gesture::LongTouch) => Decision::Approved,
             (decision, _) => decision,
         };
-        let lasts = shared.lasts(&request.prompt);
+        let lasts = lasts(&request.prompt, long_touch);
         if decision == Decision::Approved && !lasts.is_zero() {
             let held = Reply::Held(id, Instant::now() + lasts);
-            return request.answers.send(held).is_ok();
+            return std::mem::replace(&mut request.held, true)
+                || request.answers.send(held).is_ok();
         }
         drop(shared);
         self.answer(id, decision)
@@ -229,14 +235,6 @@ impl Shared {
         }
     }
 
-    /// How long a touch must last.
-    fn lasts(&self, prompt: &Prompt) -> Duration {
-        match prompt.gesture {
-            Gesture::LongTouch => self.long_touch,
-            Gesture::Touch | Gesture::Finger => Duration::ZERO,
-        }
-    }
-
     fn notify(&mut self, notice: Notice) {
         self.journal.record(notice.key(), notice.to_event());
         let Some(notices) = &self.notices else { return };
@@ -247,6 +245,14 @@ impl Shared {
             }
             Err(mpsc::error::TrySendError::Closed(_)) => self.notices = None,
         }
+    }
+}
+
+/// How long a touch must last.
+fn lasts(prompt: &Prompt, long_touch: Duration) -> Duration {
+    match prompt.gesture {
+        Gesture::LongTouch => long_touch,
+        Gesture::Touch | Gesture::Finger => Duration::ZERO,
     }
 }
 
@@ -294,7 +300,7 @@ impl Seat {
         let id = RequestId(shared.last_id);
         let (key, prompt) = (self.key.clone(), prompt.clone());
         info!(key, operation = ?prompt.operation, rp = prompt.rp_id, "touch needed");
-        let lasts = shared.lasts(&prompt);
+        let lasts = lasts(&prompt, shared.long_touch);
         let verdict = shared.judge(&key, &prompt).lasting(lasts);
         let (decision, refusal) = match verdict {
             Verdict::Ask | Verdict::After(..) => {
@@ -306,10 +312,14 @@ impl Seat {
                     prompt: prompt.clone(),
                     presence,
                     since: Instant::now(),
+                    held: false,
                     answers: self.sender.clone(),
                 };
                 shared.requests.insert(id, request);
-                self.open = Some((presence, id));
+                // A key has one at a time: there are never more than keys.
+                if let Some((_, before)) = self.open.replace((presence, id)) {
+                    shared.requests.remove(&before);
+                }
                 shared.notify(Notice::Asked { id, key, prompt });
                 return None;
             }
@@ -400,6 +410,15 @@ impl Seat {
     pub(crate) fn wink(&self) {
         let key = self.key.clone();
         self.broker.lock().notify(Notice::Wink { key });
+    }
+}
+
+impl Drop for Seat {
+    /// What a key that is gone has asked is asked no more.
+    fn drop(&mut self) {
+        if let Some((_, id)) = self.open {
+            self.broker.lock().requests.remove(&id);
+        }
     }
 }
 

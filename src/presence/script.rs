@@ -10,8 +10,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-/// A script has this many steps at most.
-pub const MOST_STEPS: usize = 1_000;
+use crate::limits::MOST_STEPS;
+
 /// The longest wait. No host waits longer for a touch.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -157,6 +157,8 @@ mod tests {
         ] {
             assert!(parse(wrong).unwrap_err().contains(wrong), "{wrong}");
         }
-        assert!(parse(&"approve,".repeat(MOST_STEPS + 1)).is_err());
+        let steps = |count| parse(&vec!["approve"; count].join(","));
+        assert_eq!(steps(MOST_STEPS).unwrap().len(), MOST_STEPS);
+        assert!(steps(MOST_STEPS + 1).is_err());
     }
 }

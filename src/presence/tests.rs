@@ -225,3 +225,40 @@ async fn long_touch_is_refused_at_once_and_ends_when_withdrawn() {
     let late = tokio::time::timeout(LONG_TOUCH * 2, seat.decision()).await;
     assert!(late.is_err(), "nothing is answered");
 }
+
+#[test]
+fn requests_are_never_more_than_keys_and_go_with_them() {
+    let broker = Broker::new(Policy::new(Touch::Ask, []));
+    let mut seats = ["1-1", "1-2"].map(|key| broker.seat(key));
+    for presence in 0..1_000 {
+        for seat in &mut seats {
+            assert_eq!(seat.ask(PresenceId(presence), &prompt(None)), None);
+        }
+        assert_eq!(broker.pending().len(), 2);
+    }
+    let [first, second] = seats;
+    drop(first);
+    let left: Vec<_> = broker.waiting().into_iter().map(|one| one.key).collect();
+    assert_eq!(left, ["1-2"]);
+    drop(second);
+    assert_eq!(broker.pending(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_touch_that_is_approved_again_and_again_is_one() {
+    let broker = Broker::new(Policy::new(Touch::Ask, []));
+    let mut seat = broker.seat("1-1");
+    let long = Prompt {
+        gesture: Gesture::LongTouch,
+        ..prompt(None)
+    };
+    assert_eq!(seat.ask(PresenceId(1), &long), None);
+    let [id] = broker.pending().try_into().unwrap();
+    for _ in 0..1_000 {
+        assert!(broker.decide(id, Decision::Approved));
+    }
+    assert_eq!(seat.answers.len(), 1);
+    let begun = Instant::now();
+    assert_eq!(seat.decision().await, (PresenceId(1), Decision::Approved));
+    assert_eq!(begun.elapsed(), LONG_TOUCH);
+}

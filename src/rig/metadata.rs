@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::{Origin, Rig, RigError, open, slot::Slot};
 use crate::{
     key::Seed,
+    limits::MOST_NAMED,
     metadata::{Blob, MetadataStatus, Model, U2fCertificate},
     profile::Profile,
     vault::{KeyVault as _, Memory, StoredProfile},
@@ -17,8 +18,6 @@ use crate::{
 
 /// Keys of a seeded rig have numbers that fit a bus id, so this one is free.
 const SEED_OF_SIGNER: u32 = u32::MAX;
-/// More models or statuses than these are named by mistake.
-const MOST_NAMED: usize = 100;
 
 /// What metadata is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     journal::Event,
     key::{Key, Seed},
+    limits::MOST_KEYS,
     profile::Profile,
     serial::serial,
     vault::{self, KeyNumber, KeyVault, Memory, StoredProfile},
@@ -78,6 +79,7 @@ impl Rig {
     /// Its profile cannot be, its name is taken, or the vault or the backend does not take it.
     pub async fn add_key(&self, new: NewKey) -> Result<KeyView, RigError> {
         let _turn = self.0.changing.lock().await;
+        self.check_room()?;
         let (profile, stored_profile) = profile_of(&new)?;
         let policy = new
             .touch
@@ -108,6 +110,15 @@ impl Rig {
             return Err(why);
         }
         self.view(&slot).await
+    }
+
+    /// Whether there may be one more key.
+    pub(super) fn check_room(&self) -> Result<(), RigError> {
+        if self.lock().len() >= MOST_KEYS as usize {
+            let why = format!("a process has {MOST_KEYS} keys at most: remove one first");
+            return Err(RigError::conflict(why));
+        }
+        Ok(())
     }
 
     async fn add_stored(

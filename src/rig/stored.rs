@@ -124,6 +124,7 @@ impl Rig {
         if !slot.is_stored() {
             return Err(RigError::conflict("only a stored key can be cloned"));
         }
+        self.check_room()?;
         let from = KeyNumber(slot.number);
         let made = self.vault()?.work(move |store| {
             let number = store.clone_key(from, &clone.name, now())?;

@@ -357,3 +357,42 @@ async fn metadata_of_no_keys_knows_nobody() {
     let made = rig.attestation_metadata(&NewMetadata::default()).await;
     assert_eq!(made.unwrap().entries, []);
 }
+
+#[tokio::test]
+async fn full_rig_takes_one_more_key_once_one_is_gone() {
+    let rig = rig(Touch::Auto).await;
+    let key = rig.add_key(new_key("{}")).await.unwrap();
+    // Others that cost nothing: the same key at every place.
+    let slot = rig.slot(&key.bus_id).unwrap();
+    for number in 2..=crate::limits::MOST_KEYS {
+        rig.lock().insert(number, Arc::clone(&slot));
+    }
+    let refused = rig.add_key(new_key("{}")).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict);
+    assert!(
+        refused.text.contains("10000 keys at most"),
+        "{}",
+        refused.text
+    );
+    rig.lock().remove(&7_000);
+    rig.add_key(new_key("{}")).await.unwrap();
+    let refused = rig.add_key(new_key("{}")).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Conflict);
+}
+
+#[tokio::test]
+async fn policy_names_so_many_sites_and_no_more() {
+    let rig = rig(Touch::Ask).await;
+    let key = rig.add_key(new_key("{}")).await.unwrap().bus_id;
+    let most = crate::limits::MOST_SITES;
+    let of = |count| TouchPolicy {
+        sites: (0..count)
+            .map(|number| format!("{number}.example"))
+            .collect(),
+        ..policy(r#"{"touch": "auto"}"#)
+    };
+    rig.set_touch_policy(&key, &of(most)).unwrap();
+    let refused = rig.set_touch_policy(&key, &of(most + 1)).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Invalid);
+    assert_eq!(rig.touch_policy(&key).unwrap().sites.len(), most);
+}

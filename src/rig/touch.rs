@@ -11,13 +11,12 @@ use super::{
 };
 use crate::{
     journal::{gesture_name, operation_name},
+    limits::MOST_SITES,
     presence::{MOST_STEPS, Others, Policy, RequestId, Step, Touch, Verify, Waiting, parse_script},
 };
 
 /// The longest delay of a policy. No host waits longer for a touch.
 const LONGEST_DELAY_MS: u64 = 600_000;
-/// A policy names this many sites at most.
-const MOST_SITES: usize = 1_000;
 
 /// A policy as a key keeps it.
 pub(super) fn policy_of(view: &TouchPolicy) -> Result<Policy, RigError> {

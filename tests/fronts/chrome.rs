@@ -15,7 +15,10 @@ use axum::{
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper_util::rt::TokioIo;
-use roamkey::front::{Authenticators, Keys, cdp::Cdp};
+use roamkey::{
+    front::{Authenticators, Keys, cdp::Cdp},
+    limits,
+};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_tungstenite::{
@@ -241,6 +244,15 @@ impl Front {
         let front = Cdp::new(upstream(browser), keys);
         tokio::spawn(front.serve(listener));
         address
+    }
+
+    /// One whose clients, and whose browser, may take so much.
+    pub(super) async fn limited(keys: &Authenticators, limits: limits::Front) -> Self {
+        let (chrome, behind) = Chrome::start().await;
+        let (listener, address) = listener().await;
+        let front = Cdp::limited(upstream(behind), Keys::Real(keys.clone()), limits);
+        tokio::spawn(front.serve(listener));
+        Self { chrome, address }
     }
 
     pub(super) async fn with_keys(keys: &Authenticators) -> Self {

@@ -15,7 +15,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use hyper_util::rt::TokioIo;
-use roamkey::front::{Authenticators, Keys, webdriver::WebDriver};
+use roamkey::{
+    front::{Authenticators, Keys, webdriver::WebDriver},
+    limits,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -215,8 +218,23 @@ impl Front {
 
     /// Where a front before this address listens.
     pub(super) async fn before(driver: SocketAddr, keys: Keys) -> SocketAddr {
+        Self::limited_before(driver, keys, limits::Front::default()).await
+    }
+
+    /// One whose clients may take so much.
+    pub(super) async fn limited(keys: &Authenticators, limits: limits::Front) -> Self {
+        let (driver, behind) = Driver::start().await;
+        let address = Self::limited_before(behind, Keys::Real(keys.clone()), limits).await;
+        Self { driver, address }
+    }
+
+    pub(super) async fn limited_before(
+        driver: SocketAddr,
+        keys: Keys,
+        limits: limits::Front,
+    ) -> SocketAddr {
         let (listener, address) = listener().await;
-        let front = WebDriver::new(upstream(driver), keys);
+        let front = WebDriver::limited(upstream(driver), keys, limits);
         tokio::spawn(front.serve(listener));
         address
     }

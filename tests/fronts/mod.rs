@@ -11,6 +11,8 @@ mod chrome;
 mod devtools;
 mod driver;
 mod host;
+mod limits_cdp;
+mod limits_webdriver;
 mod place;
 mod webdriver;
 mod webdriver_credentials;

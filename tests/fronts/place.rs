@@ -45,6 +45,37 @@ impl Machine for Nowhere {
     }
 }
 
+/// One that a key comes to when it is let.
+#[derive(Clone, Default)]
+pub(super) struct Later(Arc<tokio::sync::Notify>);
+
+impl Later {
+    pub(super) fn let_one_in(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl Machine for Later {
+    fn arrived(&self, _key: KeyView) -> Waited<Result<(), String>> {
+        let arrives = Arc::clone(&self.0);
+        Box::pin(async move {
+            arrives.notified().await;
+            Ok(())
+        })
+    }
+
+    fn gone(&self, _key: KeyView) -> Waited<()> {
+        Box::pin(async {})
+    }
+}
+
+pub(super) async fn authenticators_that_arrive_later() -> (Authenticators, Later) {
+    let later = Later::default();
+    let machine = Arc::new(later.clone());
+    let keys = Authenticators::new(rig().await, machine, None, Vec::new());
+    (keys, later)
+}
+
 pub(super) async fn rig() -> Rig {
     let setup = Setup::new(Backend::memory(), Policy::auto());
     Rig::start(setup).await.expect("a rig in memory")

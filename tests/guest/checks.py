@@ -42,6 +42,7 @@ MODULES = (
     "check_fronts",
     "check_control",
     "check_users",
+    "check_limits",
     "check_faults",
     "check_chromium",
     "check_browser",

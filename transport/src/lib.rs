@@ -16,6 +16,7 @@
 //! report. CTAPHID itself (channels, packets, keepalives) is `roamkey-ctap`; neither crate
 //! knows the other.
 
+pub mod limits;
 pub mod memory;
 pub mod uhid;
 pub mod usb;
@@ -23,6 +24,7 @@ pub mod usbip;
 pub mod vhci;
 
 mod attachments;
+mod half_open;
 mod pace;
 
 use std::fmt;
@@ -30,6 +32,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 pub use attachments::Attachments;
+pub use half_open::watch_over;
 
 /// Bytes in one report, in both directions (CTAP 2.1 §11.2.4).
 pub const REPORT_LEN: usize = 64;

@@ -9,12 +9,8 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::limits::{TO_HOST_LIMIT, TO_KEY_LIMIT};
 use crate::{Ended, Event, Peer, REPORT_LEN, Transport};
-
-/// Reports from the host that may wait for the key.
-const TO_KEY_LIMIT: usize = 32;
-/// Reports from the key that may wait for the host.
-const TO_HOST_LIMIT: usize = 1;
 
 /// A key's end and a host's end. The attachment is on from the start: the first event is
 /// [`Event::PowerOn`].

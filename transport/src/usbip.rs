@@ -12,9 +12,11 @@ mod allow;
 mod attachment;
 mod exports;
 mod import_from;
+mod room;
 mod server;
 
 pub use crate::Attachments;
+pub use crate::limits::Limits;
 pub use allow::AllowList;
 pub use exports::{AddError, AttachError, Attached, Exports};
 pub use import_from::ImportFrom;

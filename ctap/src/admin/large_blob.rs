@@ -15,6 +15,7 @@ use super::PasskeyRefusal;
 use crate::{
     credential::CredentialId,
     crypto::{Rng, Secret, sha256},
+    limits::MAX_BLOB_LEN,
     profile::Profile,
     state::{ChangeSet, KeyState, Record},
 };
@@ -22,9 +23,6 @@ use crate::{
 /// The array ends with so many bytes of its hash (§6.10.2).
 const HASH_LEN: usize = 16;
 const NONCE_LEN: usize = 12;
-/// The longest blob that is unpacked, in bytes: more than any array holds unpacked by a site's own
-/// doing, and no bomb.
-const MOST: usize = 1 << 20;
 /// How well it is packed, 0 to 10.
 const LEVEL: u8 = 6;
 
@@ -51,7 +49,7 @@ fn open(entry: &Value, key: &Secret) -> Option<Vec<u8>> {
         aad: &bound_to(original),
     };
     let packed = cipher.decrypt(&nonce.into(), payload).ok()?;
-    let blob = decompress_to_vec_with_limit(&packed, MOST).ok()?;
+    let blob = decompress_to_vec_with_limit(&packed, MAX_BLOB_LEN).ok()?;
     (u64::try_from(blob.len()).ok() == Some(original)).then_some(blob)
 }
 
@@ -115,7 +113,7 @@ impl KeyState {
         entries.retain(|entry| open(entry, key).is_none());
         let most = profile.max_serialized_large_blob_array;
         let full = PasskeyRefusal::LargeBlob { most };
-        if blob.len() > MOST {
+        if blob.len() > MAX_BLOB_LEN {
             return Err(full);
         }
         entries.push(seal(blob, key, rng).ok_or(full)?);

@@ -8,11 +8,8 @@ use super::Fault;
 use crate::{
     attestation::Flaw,
     credential::{CredentialId, RpIdHash, User},
+    limits::MAX_COUNTS,
 };
-
-/// The last counters of this many credentials are known: the memory has an end, whatever
-/// clients do.
-const MAX_COUNTS: usize = 256;
 
 /// The answer faults that the running command met.
 #[derive(Default)]

@@ -3,10 +3,7 @@
 use std::fmt;
 
 use super::Fault;
-use crate::{command::Command, credential::RpIdHash};
-
-/// A key holds this many armed faults at most: each is looked at for every command.
-const MAX_RULES: usize = 64;
+use crate::{command::Command, credential::RpIdHash, limits::MAX_RULES};
 
 /// Names an armed fault of one key, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

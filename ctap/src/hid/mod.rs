@@ -15,7 +15,10 @@ mod timing;
 
 use std::collections::VecDeque;
 
-use crate::time::Instant;
+use crate::{
+    limits::{MAX_LOCK_S, MAX_QUEUED},
+    time::Instant,
+};
 use channels::Channels;
 pub(crate) use faulty::{
     announces_touch, continuation_beside, is_init_answer, is_keepalive, keepalive_beside,
@@ -36,10 +39,6 @@ pub const READER_GONE_MS: u64 = 2_000;
 /// find the key busy with a touch that nobody wants. A host whose reads have time-outs of their
 /// own begins the next within a few milliseconds.
 pub const READER_LEFT_MS: u64 = 50;
-/// Longest lock a client may ask for (§11.2.9.2.2).
-const MAX_LOCK_S: u8 = 10;
-/// Messages that wait for a reader; more come only from a host that writes and never reads.
-const MAX_QUEUED: usize = 64;
 /// CTAPHID protocol version in the INIT response.
 const PROTOCOL_VERSION: u8 = 2;
 /// Capability flags of the INIT response (§11.2.9.1.3).

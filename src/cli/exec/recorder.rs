@@ -12,11 +12,10 @@ use tokio::task::JoinHandle;
 
 use crate::{
     journal::{Event, Followed, Follower, Journal},
+    limits::REPORT_EVENTS,
     rig::Contact,
 };
 
-/// A report has so many events; how many more there were, it says.
-const MOST_EVENTS: usize = 20_000;
 /// How often it is looked at whether all was read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -80,7 +79,7 @@ impl Recorded {
         if matches!(entry.event, Event::Hid { .. }) {
             return;
         }
-        match self.events.len() < MOST_EVENTS {
+        match self.events.len() < REPORT_EVENTS {
             true => self.events.push(entry.to_json()),
             false => self.left_out += 1,
         }
@@ -152,7 +151,7 @@ mod tests {
         let journal = Journal::new();
         journal.record("1-1", Event::Plugged);
         let recorder = Recorder::start(&journal);
-        let many = u64::try_from(MOST_EVENTS).unwrap() + 7;
+        let many = u64::try_from(REPORT_EVENTS).unwrap() + 7;
         for number in 1..=many {
             journal.record("1-1", finished(number));
             if number % 1_000 == 0 {
@@ -164,7 +163,7 @@ mod tests {
         recorder.caught_up(&journal).await;
         let recorded = recorder.recorded();
         assert_eq!(recorded.operations, many);
-        assert_eq!(recorded.events.len(), MOST_EVENTS);
+        assert_eq!(recorded.events.len(), REPORT_EVENTS);
         assert_eq!((recorded.left_out, recorded.missed), (7, 0));
         assert_eq!(recorded.events[0]["operation"], 1);
         assert_eq!(recorded.contact("1-1"), Some(Contact::Used));

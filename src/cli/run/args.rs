@@ -10,10 +10,8 @@ use ipnet::IpNet;
 use roamkey_transport::usbip::ImportFrom;
 
 use super::super::{Format, access::VaultArgs};
-use crate::{presence::Verify, profile::Profile, vault::StoredProfile};
+use crate::{limits::MOST_KEYS, presence::Verify, profile::Profile, vault::StoredProfile};
 
-/// Bus ids 1-1 to 1-10000.
-const MOST_KEYS: i64 = 10_000;
 /// The port of USB/IP.
 const PORT: u16 = 3240;
 
@@ -44,7 +42,7 @@ pub(in crate::cli) struct Args {
     pub(super) control: Option<SocketAddr>,
     /// How many keys to export, as bus ids 1-1 to 1-N; those that the vault lacks are made
     /// [default: all that it has, or a first one].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MOST_KEYS))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST_KEYS)))]
     pub(super) keys: Option<u32>,
     /// Export this key of the vault, by its name or bus id; may be repeated.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["keys", "ephemeral"])]

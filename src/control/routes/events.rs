@@ -28,11 +28,11 @@ use crate::{
         problem::Problem,
     },
     journal::{Entry, Event, Followed, Follower, KINDS},
+    limits::LAST_EVENTS,
     rig::{Expectation, Held},
 };
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-const MOST: usize = 1_000;
 const USUAL: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -167,8 +167,8 @@ async fn last_events(
     State(app): State<App>,
     Query(wanted): Query<Last>,
 ) -> Result<Json<Events>, Problem> {
-    if wanted.count > MOST {
-        return Err(Problem::invalid(format!("count is {MOST} at most")));
+    if wanted.count > LAST_EVENTS {
+        return Err(Problem::invalid(format!("count is {LAST_EVENTS} at most")));
     }
     if let Some(kind) = &wanted.event {
         Event::check_kind(kind).map_err(Problem::invalid)?;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{OfKey, whole};
+use super::{OfKey, whole, working};
 use crate::{
     control::{
         App,
@@ -56,7 +56,9 @@ async fn arm_fault(
     Path(of): Path<OfKey>,
     Body(new): Body<NewFault>,
 ) -> Result<(StatusCode, Json<ArmedFault>), Problem> {
-    let armed = whole(async move { app.rig.arm_fault(&of.key, &new).await });
+    let armed = whole(working(&app)?, async move {
+        app.rig.arm_fault(&of.key, &new).await
+    });
     Ok((StatusCode::CREATED, Json(armed.await?)))
 }
 
@@ -69,7 +71,10 @@ async fn disarm_all_faults(
     State(app): State<App>,
     Path(of): Path<OfKey>,
 ) -> Result<StatusCode, Problem> {
-    whole(async move { app.rig.disarm_all_faults(&of.key).await }).await?;
+    whole(working(&app)?, async move {
+        app.rig.disarm_all_faults(&of.key).await
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -91,6 +96,9 @@ async fn disarm_fault(
     State(app): State<App>,
     Path(of): Path<OfFault>,
 ) -> Result<StatusCode, Problem> {
-    whole(async move { app.rig.disarm_fault(&of.key, of.id).await }).await?;
+    whole(working(&app)?, async move {
+        app.rig.disarm_fault(&of.key, of.id).await
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }

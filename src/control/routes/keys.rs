@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{OfKey, created, whole};
+use super::{OfKey, created, whole, working};
 use crate::{
     control::{
         App,
@@ -50,7 +50,7 @@ async fn keys(State(app): State<App>) -> Result<Json<Keys>, Problem> {
         headers(("Location" = String, description = "Its path."))))
 )]
 async fn add_key(State(app): State<App>, Body(new): Body<NewKey>) -> Result<Response, Problem> {
-    let key = whole(async move { app.rig.add_key(new).await }).await?;
+    let key = whole(working(&app)?, async move { app.rig.add_key(new).await }).await?;
     Ok(created(&["keys", &key.bus_id.clone()], key))
 }
 
@@ -73,7 +73,9 @@ async fn rename_key(
     Path(of): Path<OfKey>,
     Body(new): Body<NewName>,
 ) -> Result<Json<KeyView>, Problem> {
-    let renamed = whole(async move { app.rig.rename_key(&of.key, &new.name).await });
+    let renamed = whole(working(&app)?, async move {
+        app.rig.rename_key(&of.key, &new.name).await
+    });
     Ok(Json(renamed.await?))
 }
 
@@ -86,7 +88,10 @@ async fn remove_key(
     State(app): State<App>,
     Path(of): Path<OfKey>,
 ) -> Result<Json<LossView>, Problem> {
-    let removed = whole(async move { app.rig.remove_key(&of.key).await });
+    let removed = whole(
+        working(&app)?,
+        async move { app.rig.remove_key(&of.key).await },
+    );
     Ok(Json(removed.await?))
 }
 
@@ -108,7 +113,7 @@ async fn change<F>(
 where
     F: Future<Output = Result<KeyView, RigError>> + Send + 'static,
 {
-    Ok(Json(whole(change(app.rig, of.key)).await?))
+    Ok(Json(whole(working(&app)?, change(app.rig, of.key)).await?))
 }
 
 /// Lets hosts see a key.
@@ -178,7 +183,10 @@ async fn wipe_key(
     State(app): State<App>,
     Path(of): Path<OfKey>,
 ) -> Result<Json<LossView>, Problem> {
-    let wiped = whole(async move { app.rig.wipe_key(&of.key).await });
+    let wiped = whole(
+        working(&app)?,
+        async move { app.rig.wipe_key(&of.key).await },
+    );
     Ok(Json(wiped.await?))
 }
 
@@ -193,7 +201,10 @@ async fn clone_key(
     Path(of): Path<OfKey>,
     Body(clone): Body<Cloned>,
 ) -> Result<Response, Problem> {
-    let key = whole(async move { app.rig.clone_key(&of.key, clone).await }).await?;
+    let key = whole(working(&app)?, async move {
+        app.rig.clone_key(&of.key, clone).await
+    })
+    .await?;
     Ok(created(&["keys", &key.bus_id.clone()], key))
 }
 

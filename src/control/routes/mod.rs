@@ -21,7 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::{IntoParams, openapi::OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -76,8 +76,13 @@ pub(super) fn router(app: App, door: Arc<Door>) -> Router {
 
 /// Does something to the end, whether or not the client waits for it: half of it would be worse.
 async fn whole<T: Send + 'static>(
+    place: OwnedSemaphorePermit,
     work: impl Future<Output = Result<T, RigError>> + Send + 'static,
 ) -> Result<T, Problem> {
+    let work = async move {
+        let _place = place;
+        work.await
+    };
     match tokio::spawn(work).await {
         Ok(done) => Ok(done?),
         Err(_) => {
@@ -89,11 +94,19 @@ async fn whole<T: Send + 'static>(
 
 /// A place among the requests that wait or follow.
 fn waiting(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
-    let place = Arc::clone(&app.waiting).try_acquire_owned();
-    place.map_err(|_| {
-        let why = "too many requests wait for something or follow events: end one first";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
-    })
+    let why = "too many requests wait for something or follow events: end one first";
+    place(&app.waiting, why)
+}
+
+/// A place among the changes that are on their way.
+fn working(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
+    let why = "too many changes are on their way: try again in a moment";
+    place(&app.working, why)
+}
+
+fn place(places: &Arc<Semaphore>, why: &str) -> Result<OwnedSemaphorePermit, Problem> {
+    let place = Arc::clone(places).try_acquire_owned();
+    place.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))
 }
 
 /// The answer to what made something, which is at this path from now on.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{OfKey, created, whole};
+use super::{OfKey, created, whole, working};
 use crate::{
     control::{
         App,
@@ -67,7 +67,7 @@ async fn inject(
     Path(of): Path<OfKey>,
     Secret { 0: new }: Secret<NewPasskey>,
 ) -> Result<Response, Problem> {
-    let put = whole(async move {
+    let put = whole(working(&app)?, async move {
         // By its bus id, which is fit for a path.
         let bus_id = app.rig.bus_id(&of.key)?;
         let passkey = app.rig.inject(&bus_id, new).await?;
@@ -101,7 +101,9 @@ async fn edit_passkey(
     Path(of): Path<OfPasskey>,
     Body(edit): Body<PasskeyEdit>,
 ) -> Result<Json<PasskeyView>, Problem> {
-    let edited = whole(async move { app.rig.edit_passkey(&of.key, &of.id, edit).await });
+    let edited = whole(working(&app)?, async move {
+        app.rig.edit_passkey(&of.key, &of.id, edit).await
+    });
     Ok(Json(edited.await?))
 }
 
@@ -114,7 +116,9 @@ async fn delete_passkey(
     State(app): State<App>,
     Path(of): Path<OfPasskey>,
 ) -> Result<Json<PasskeyView>, Problem> {
-    let deleted = whole(async move { app.rig.delete_passkey(&of.key, &of.id).await });
+    let deleted = whole(working(&app)?, async move {
+        app.rig.delete_passkey(&of.key, &of.id).await
+    });
     Ok(Json(deleted.await?))
 }
 

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{OfKey, whole};
+use super::{OfKey, whole, working};
 use crate::{
     control::{
         App,
@@ -36,6 +36,8 @@ async fn set_pin(
     Path(of): Path<OfKey>,
     Secret { 0: new }: Secret<NewPin>,
 ) -> Result<Json<PinView>, Problem> {
-    let set = whole(async move { app.rig.set_pin(&of.key, new).await });
+    let set = whole(working(&app)?, async move {
+        app.rig.set_pin(&of.key, new).await
+    });
     Ok(Json(set.await?))
 }

@@ -8,14 +8,15 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::waiting;
-use crate::control::{
-    App,
-    body::{TouchReply, Touches},
-    input::{Json as Body, Path, Query},
-    problem::Problem,
+use crate::{
+    control::{
+        App,
+        body::{TouchReply, Touches},
+        input::{Json as Body, Path, Query},
+        problem::Problem,
+    },
+    limits::LONGEST_WAIT_MS,
 };
-
-const LONGEST_WAIT_MS: u64 = 60_000;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

@@ -15,7 +15,7 @@ use tokio::io::{DuplexStream, copy_bidirectional, duplex};
 use tracing::debug;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{OfKey, waiting, whole};
+use super::{OfKey, waiting, whole, working};
 use crate::control::{App, guard::Caller, input::Path, problem::Problem};
 
 const DEVID: HeaderName = HeaderName::from_static("roamkey-devid");
@@ -60,8 +60,10 @@ async fn attach_stream(
     let end = app.end();
     // The key is given before the answer says so; until the upgrade nothing comes through.
     let (ours, keys) = duplex(PIPE_LEN);
-    let (devid, speed) =
-        whole(async move { app.rig.attach_stream(&of.key, keys, Peer::Local).await }).await?;
+    let (devid, speed) = whole(working(&app)?, async move {
+        app.rig.attach_stream(&of.key, keys, Peer::Local).await
+    })
+    .await?;
     tokio::spawn(async move {
         let _place = place;
         tokio::select! {

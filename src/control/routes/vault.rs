@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use zeroize::Zeroizing;
 
-use super::whole;
+use super::{whole, working};
 use crate::{
     control::{
         App,
@@ -55,7 +55,10 @@ async fn snapshot(
     State(app): State<App>,
     Body(new): Body<NewName>,
 ) -> Result<(StatusCode, Json<SnapshotView>), Problem> {
-    let made = whole(async move { app.rig.snapshot(&new.name).await });
+    let made = whole(
+        working(&app)?,
+        async move { app.rig.snapshot(&new.name).await },
+    );
     Ok((StatusCode::CREATED, Json(made.await?)))
 }
 
@@ -68,7 +71,10 @@ async fn remove_snapshot(
     State(app): State<App>,
     Path(of): Path<OfSnapshot>,
 ) -> Result<StatusCode, Problem> {
-    whole(async move { app.rig.remove_snapshot(&of.name).await }).await?;
+    whole(working(&app)?, async move {
+        app.rig.remove_snapshot(&of.name).await
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -94,7 +100,11 @@ async fn rollback(
     State(app): State<App>,
     Path(of): Path<OfSnapshot>,
 ) -> Result<Json<Losses>, Problem> {
-    let lost = whole(async move { app.rig.rollback(&of.name).await }).await?;
+    let lost = whole(
+        working(&app)?,
+        async move { app.rig.rollback(&of.name).await },
+    )
+    .await?;
     Ok(Json(Losses { lost }))
 }
 
@@ -114,7 +124,9 @@ async fn backup(
         return Err(Problem::invalid(why));
     }
     let protection = protection(new)?;
-    let written = whole(async move { app.rig.backup(path, protection).await });
+    let written = whole(working(&app)?, async move {
+        app.rig.backup(path, protection).await
+    });
     Ok((StatusCode::CREATED, Json(written.await?)))
 }
 

@@ -86,6 +86,7 @@ async fn body_that_never_comes_ends_while_others_are_served() {
 async fn idle_connections_give_way_to_new_ones() {
     let limits = Limits {
         connections: 2,
+        head: PATIENCE * 100,
         ..Limits::default()
     };
     let (_directory, _rig, control) = start(limits).await;
@@ -189,4 +190,79 @@ async fn silent_stream_sends_comments() {
     let (_directory, _rig, control) = start(limits).await;
     let mut stream = follow(&control, "", "").await;
     line(&mut stream, ":").await;
+}
+
+#[tokio::test]
+async fn connections_that_are_all_busy_stay_and_one_more_goes() {
+    let limits = Limits {
+        connections: 2,
+        head: PATIENCE * 100,
+        ..Limits::default()
+    };
+    let (_directory, _rig, control) = start(limits).await;
+    let mut busy = [
+        follow(&control, "", "").await,
+        follow(&control, "", "").await,
+    ];
+    for stream in &mut busy {
+        line(stream, "content-type: ").await;
+    }
+    let mut more = connect(&control).await;
+    let _ = more.write_all(b"GET /v1/server HTTP/1.1\r\n").await; // it may have hung up
+    assert_eq!(rest(&mut more).await, "");
+    let [first, _second] = busy;
+    drop(first);
+    while !is_served(&control).await {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn follower_that_reads_nothing_loses_its_connection_and_its_place() {
+    let limits = Limits {
+        waiting: 1,
+        stuck: SHORT,
+        ..Limits::default()
+    };
+    let (_directory, rig, control) = start(limits).await;
+    // More than a socket keeps.
+    for _ in 0..10_000 {
+        rig.journal().record("1-1", Event::Wink);
+    }
+    let stuck = follow(&control, "?after=0", "").await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        assert!(tokio::time::Instant::now() < deadline, "it keeps its place");
+        let mut stream = connect(&control).await;
+        let request = b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        if &head == b"HTTP/1.1 200" {
+            break;
+        }
+        assert_eq!(&head, b"HTTP/1.1 503");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn changes_on_their_way_are_bounded() {
+    let request = "POST /v1/keys HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                   Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    for (working, status) in [(1, "HTTP/1.1 201 "), (0, "HTTP/1.1 503 ")] {
+        let limits = Limits {
+            working,
+            ..Limits::default()
+        };
+        let (_directory, _rig, control) = start(limits).await;
+        // The place of one that is done is free.
+        for _ in 0..2 {
+            let mut stream = connect(&control).await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let answer = rest(&mut stream).await;
+            assert!(answer.starts_with(status), "{answer}");
+        }
+    }
 }

@@ -277,6 +277,20 @@ async fn query_that_is_not_as_described_is_refused() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn longest_wait_and_most_events_are_answered() {
+    let server = Server::tcp().await;
+    let started = tokio::time::Instant::now();
+    let touches = server.ask("GET", "/v1/touches?wait_ms=60000", None).await;
+    assert_eq!(
+        (touches.status.as_u16(), &touches.json["touches"]),
+        (200, &json!([]))
+    );
+    assert_eq!(started.elapsed().as_secs(), 60);
+    let events = server.ask("GET", "/v1/events/last?count=1000", None).await;
+    assert_eq!(events.status, 200);
+}
+
 #[tokio::test]
 async fn wrong_body_with_a_secret_is_not_repeated() {
     let server = Server::tcp().await;

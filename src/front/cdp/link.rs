@@ -8,13 +8,13 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::{sync::oneshot, time::timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::message::{self, CdpError, SessionId};
+use super::{
+    message::{self, CdpError, SessionId},
+    outbox::Outbox,
+};
 
 /// Numbers of the front's own commands: above what clients count to.
 const FIRST: i64 = 2_000_000_000;
@@ -26,13 +26,13 @@ type Answer = oneshot::Sender<Result<Value, CdpError>>;
 /// Clones are handles to the same.
 #[derive(Clone)]
 pub(super) struct Link {
-    client: mpsc::Sender<Message>,
-    browser: mpsc::Sender<Message>,
+    client: Outbox,
+    browser: Outbox,
     asked: Arc<Mutex<(i64, BTreeMap<i64, Answer>)>>,
 }
 
 impl Link {
-    pub(super) fn new(client: mpsc::Sender<Message>, browser: mpsc::Sender<Message>) -> Self {
+    pub(super) fn new(client: Outbox, browser: Outbox) -> Self {
         Self {
             client,
             browser,
@@ -42,7 +42,7 @@ impl Link {
 
     /// Tells the client something; one that is gone needs nothing.
     pub(super) async fn tell(&self, text: String) {
-        let _ = self.client.send(Message::text(text)).await;
+        self.client.send(Message::text(text)).await;
     }
 
     /// Asks the browser something.
@@ -64,8 +64,8 @@ impl Link {
         let gone = || CdpError::failed("the browser is gone");
         let sent = self.browser.send(Message::text(command)).await;
         let result = match sent {
-            Ok(()) => timeout(LIMIT, answered).await,
-            Err(_) => return Err(gone()),
+            true => timeout(LIMIT, answered).await,
+            false => return Err(gone()),
         };
         self.lock().1.remove(&id);
         match result {

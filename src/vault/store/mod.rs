@@ -45,6 +45,7 @@ use super::{
     unlock::Slot,
 };
 use crate::key::Seed;
+pub(crate) use crate::limits::MOST_KEYS;
 pub(crate) use frozen::Frozen;
 use handle::Handle;
 pub use keys::MAX_KEY_NAME_LEN;
@@ -59,8 +60,6 @@ pub(crate) const SCHEMA: u32 = 3;
 
 /// Pages that are kept in memory at most, in bytes. Compacting reads all of them again and again.
 const CACHE_LEN: usize = 64 << 20;
-/// Bus ids 1-1 to 1-10000.
-pub(crate) const MOST_KEYS: u32 = 10_000;
 
 type MetaTable = TableDefinition<'static, &'static str, &'static [u8]>;
 type NumberTable = TableDefinition<'static, u32, &'static [u8]>;

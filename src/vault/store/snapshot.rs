@@ -24,15 +24,15 @@ use super::{
     ledger::{KeyNumber, KeyRow, Kind, RowKey, Seals, Sum, Written, bytes_of},
     transaction::{Transaction, unencodable},
 };
-use crate::vault::{
-    VaultError,
-    error::Damage,
-    record::{KeyId, Stored},
+use crate::{
+    limits::MOST_SNAPSHOTS,
+    vault::{
+        VaultError,
+        error::Damage,
+        record::{KeyId, Stored},
+    },
 };
 pub use rollback::{KeyLoss, Loss, Passkey};
-
-/// A vault has this many snapshots at most.
-const MOST_SNAPSHOTS: usize = 1_000;
 
 const SNAPSHOTS: NumberTable = TableDefinition::new("snapshots");
 const SNAPSHOT_RECORDS: TableDefinition<'static, &'static CopyKey, &'static [u8]> =

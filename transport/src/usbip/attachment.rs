@@ -13,14 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
+use crate::limits::STUCK_LIMIT;
 use crate::pace::Pace;
 use crate::{Ended, Event, Peer, REPORT_LEN, Transport};
 
 use super::exports::Hold;
 use super::session::{Session, Violation};
-
-/// How long a host may leave answers untaken.
-const STUCK_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) struct Attachment<S: AsyncWrite + Unpin> {
     stream: S,

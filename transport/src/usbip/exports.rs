@@ -13,16 +13,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use crate::limits::RELEASE_LIMIT;
 use crate::usb::Identity;
 use crate::{Attachments, Ended, Peer, Transport};
 
 use super::attachment::Attachment;
 use super::op::{BusId, FULL_SPEED, Record};
+use super::room::Entered;
 use super::session::Session;
 use super::urb::DevId;
-
-/// How long an import waits for a host that is just going away.
-const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The keys on a server, or that are attached without one. Clones are handles to the same list.
 #[derive(Clone)]
@@ -192,6 +191,7 @@ impl Exports {
                 exports: self.clone(),
                 devid,
                 number,
+                _entered: None,
             },
         })
     }
@@ -265,6 +265,11 @@ impl Lease {
         }
     }
 
+    /// Counts among the sessions of an address.
+    pub(super) fn count(&mut self, entered: Entered) {
+        self.hold._entered = Some(entered);
+    }
+
     /// Gives the stream to the key's task. The greeting is the first thing that leaves, when the
     /// task polls.
     pub(crate) fn hand_over<S>(self, stream: S, peer: Peer, greeting: &[u8])
@@ -294,6 +299,8 @@ pub(super) struct Hold {
     exports: Exports,
     devid: DevId,
     number: u64,
+    /// Where the host's address has a bound.
+    _entered: Option<Entered>,
 }
 
 impl Drop for Hold {

@@ -11,35 +11,23 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::Peer;
+use crate::limits::Limits;
+use crate::{Peer, watch_over};
 
 use super::exports::{AttachError, Exports, Lease};
 use super::import_from::Gate;
 use super::op::{self, BUS_ID_LEN, BusId, HEADER_LEN, OpError, Request, Status};
+use super::room::{Asked, Origin, Room, Sessions};
 use super::{AllowList, ImportFrom};
 
-/// How long a client may take for its request, and for the reply to a list.
-const REQUEST_LIMIT: Duration = Duration::from_secs(5);
-/// How many connections may be at their request; more wait in the listener's queue.
-const CONNECTIONS_LIMIT: usize = 64;
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A peer that vanished is found after 15 + 3 x 5 s, so that its key is free before Windows'
-/// client comes back after 30 s.
-const KEEPALIVE_TIME: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_RETRIES: u32 = 3;
-/// The same for a peer that vanished while data was under way to it, where TCP sends no
-/// keepalives and would try again for a quarter of an hour.
-#[cfg(target_os = "linux")]
-const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(30);
 
 /// A USB/IP server. Dropping it, or the future of [`run`](Self::run), takes every key off it.
 #[derive(Debug)]
@@ -47,6 +35,7 @@ pub struct Server {
     listener: TcpListener,
     allow: AllowList,
     gate: Gate,
+    limits: Limits,
     exports: ClosedOnDrop,
 }
 
@@ -79,6 +68,7 @@ impl Server {
                 listener,
                 allow,
                 gate: Gate::new(ImportFrom::default()),
+                limits: Limits::default(),
                 exports: ClosedOnDrop(Exports::new()),
             }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -100,6 +90,12 @@ impl Server {
         }
         let gate = Gate::new(from);
         Ok(Self { gate, ..self })
+    }
+
+    /// Chooses what clients may take.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The address that it has: with port 0, the system chose the port.
@@ -125,16 +121,39 @@ impl Server {
     pub async fn run(self) -> io::Result<Infallible> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let exports = self.exports; // closed when this future is dropped
-        let gate = self.gate;
+        let desk = Desk {
+            gate: self.gate,
+            limits: self.limits,
+            sessions: Sessions::default(),
+            exports: exports.0.clone(),
+        };
+        let mut room = Room::new(self.limits);
         let mut connections = JoinSet::new();
         loop {
-            while connections.try_join_next().is_some() {}
-            if connections.len() >= CONNECTIONS_LIMIT {
-                connections.join_next().await;
-            }
-            match listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(over) = connections.join_next_with_id() => {
+                    room.free(id_of(over));
+                    continue;
+                }
+            };
+            match accepted {
                 Ok((stream, peer)) if self.allow.allows(peer.ip()) => {
-                    connections.spawn(connection(stream, peer, gate, exports.0.clone()));
+                    while let Some(over) = connections.try_join_next_with_id() {
+                        room.free(id_of(over));
+                    }
+                    if room.is_full() && !room.make_room() {
+                        // All are new: the first that is done, or can be ended, makes room.
+                        let over = timeout(self.limits.grace, connections.join_next_with_id());
+                        if let Ok(Some(over)) = over.await {
+                            room.free(id_of(over));
+                        } else {
+                            room.make_room();
+                        }
+                    }
+                    let asked = Asked::default();
+                    let serving = connection(stream, peer, desk.clone(), asked.clone());
+                    room.take(Origin::of(peer.ip()), asked, connections.spawn(serving));
                 }
                 Ok((_, peer)) => warn!(%peer, "refused: not in the allow-list"),
                 Err(error) => {
@@ -147,9 +166,22 @@ impl Server {
     }
 }
 
+fn id_of(over: Result<(Id, ()), JoinError>) -> Id {
+    over.map_or_else(|why| why.id(), |(id, ())| id)
+}
+
+/// What every connection is answered from.
+#[derive(Clone)]
+struct Desk {
+    gate: Gate,
+    limits: Limits,
+    sessions: Sessions,
+    exports: Exports,
+}
+
 /// One connection until it has what it asked for.
-async fn connection(stream: TcpStream, peer: SocketAddr, gate: Gate, exports: Exports) {
-    match serve(stream, peer, gate, &exports).await {
+async fn connection(stream: TcpStream, peer: SocketAddr, desk: Desk, asked: Asked) {
+    match serve(stream, peer, &desk, &asked).await {
         Ok(()) => {}
         Err(error) => debug!(%peer, %error, "connection ended"),
     }
@@ -158,20 +190,23 @@ async fn connection(stream: TcpStream, peer: SocketAddr, gate: Gate, exports: Ex
 async fn serve(
     mut stream: TcpStream,
     peer: SocketAddr,
-    gate: Gate,
-    exports: &Exports,
+    desk: &Desk,
+    asked: &Asked,
 ) -> Result<(), RequestError> {
-    configure(&stream)?;
-    let busid = match timeout(REQUEST_LIMIT, request(&mut stream)).await?? {
+    watch_over(&stream)?;
+    let limit = desk.limits.request;
+    let wanted = timeout(limit, request(&mut stream)).await??;
+    asked.is_made();
+    let busid = match wanted {
         Wanted::List => {
             let mut reply = Vec::new();
-            op::emit_devlist(&exports.records(), &mut reply);
-            return Ok(timeout(REQUEST_LIMIT, stream.write_all(&reply)).await??);
+            op::emit_devlist(&desk.exports.records(), &mut reply);
+            return Ok(timeout(limit, stream.write_all(&reply)).await??);
         }
         Wanted::Import(busid) => busid,
     };
-    let outcome = match gate.check(peer, stream.local_addr()?).await {
-        Ok(()) => lease(exports, busid).await,
+    let outcome = match desk.gate.check(peer, stream.local_addr()?).await {
+        Ok(()) => desk.lease(busid, peer).await,
         Err(why) => {
             warn!(%peer, %why, "import refused");
             Err(Status::NotAvailable)
@@ -188,17 +223,28 @@ async fn serve(
         Err(status) => {
             info!(%peer, ?busid, %status, "import refused");
             op::emit_import(Err(status), &mut reply);
-            Ok(timeout(REQUEST_LIMIT, stream.write_all(&reply)).await??)
+            Ok(timeout(limit, stream.write_all(&reply)).await??)
         }
     }
 }
 
-async fn lease(exports: &Exports, busid: Option<BusId>) -> Result<Lease, Status> {
-    let busid = busid.ok_or(Status::NoDevice)?;
-    exports.lease(&busid).await.map_err(|why| match why {
-        AttachError::NoSuchKey => Status::NoDevice,
-        AttachError::Busy => Status::DeviceBusy,
-    })
+impl Desk {
+    async fn lease(&self, busid: Option<BusId>, peer: SocketAddr) -> Result<Lease, Status> {
+        let busid = busid.ok_or(Status::NoDevice)?;
+        let leased = self.exports.lease(&busid).await;
+        let mut lease = leased.map_err(|why| match why {
+            AttachError::NoSuchKey => Status::NoDevice,
+            AttachError::Busy => Status::DeviceBusy,
+        })?;
+        // Only now, since the host may have waited for its own old session to end.
+        let most = self.limits.sessions_per_address;
+        let Some(entered) = self.sessions.enter(Origin::of(peer.ip()), most) else {
+            warn!(%peer, "import refused: its address has {most} keys, which is as many as it may");
+            return Err(Status::NotAvailable);
+        };
+        lease.count(entered);
+        Ok(lease)
+    }
 }
 
 enum Wanted {
@@ -218,20 +264,6 @@ async fn request(stream: &mut TcpStream) -> Result<Wanted, RequestError> {
             Ok(Wanted::Import(BusId::parse(&busid).ok()))
         }
     }
-}
-
-fn configure(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_TIME)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_RETRIES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    // Elsewhere, Windows among them, the system gives up by itself within half a minute or so.
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_LIMIT))?;
-    Ok(())
 }
 
 /// Why a connection ended before it had what it asked for.

@@ -18,6 +18,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use crate::limits::{OUTPUT_LIMIT, PARKED_LIMIT, TRANSFER_LIMIT};
 use crate::usb::{self, Answer, Direction, Effect, INTERRUPT_ENDPOINT, Identity, Setup};
 use crate::{Event, REPORT_LEN};
 
@@ -25,17 +26,10 @@ use super::urb::{
     Command, DevId, HEADER_LEN, ISO_DESCRIPTOR_LEN, Reply, SeqNum, Status, Submit, Unlink, UrbError,
 };
 
-/// How many interrupt-IN transfers wait at most. Linux keeps one, Windows a few.
-pub const PARKED_LIMIT: usize = 32;
-/// The longest payload of an OUT transfer: what wLength can ask for. More than a report of it is
-/// skipped as it comes, not kept.
-const TRANSFER_LIMIT: u32 = 0xffff;
 /// The most packet descriptors of one transfer: USBIP_MAX_ISO_PACKETS of Linux.
 const ISO_PACKETS_LIMIT: u32 = 1024;
 /// Room for what was read and not yet handled; the longest unit of it is a header and a report.
 const INPUT_LEN: usize = 4096;
-/// From this much unsent output on, no input is handled.
-const OUTPUT_LIMIT: usize = 16 * 1024;
 
 /// How a host broke the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

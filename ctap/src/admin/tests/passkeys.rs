@@ -6,7 +6,7 @@ use super::{
     keys::{BARE, KEYS, OTHERS},
     *,
 };
-use crate::profile::Extension;
+use crate::{limits::MAX_BLOB_LEN, profile::Extension};
 
 fn hex(text: &str) -> Zeroizing<Vec<u8>> {
     let byte = |digits: &[u8]| {
@@ -387,4 +387,23 @@ fn counter_that_was_set_to_zero_is_still_there_after_a_restart() {
     let stored = created.into_iter().chain(set).collect();
     let state = load(stored).expect("a key with a passkey");
     assert_eq!(state.passkey(&id).expect("a passkey").counter_ceiling(), 0);
+}
+
+#[test]
+fn blob_of_its_owner_has_an_end_however_well_it_is_packed() {
+    let (mut state, mut rng) = key();
+    let with_key = NewPasskey {
+        large_blob_key: true,
+        ..new()
+    };
+    let id = inject(&mut state, &mut rng, with_key);
+    let longest = vec![0; MAX_BLOB_LEN];
+    let stored = state.set_large_blob(&exportable(), &mut rng, &id, &longest);
+    state.apply_admin(stored.expect("a few bytes, packed"));
+    let read = state.large_blob(&exportable(), &id);
+    assert_eq!(read.expect("it is exportable"), Some(longest));
+    let too_long = vec![0; MAX_BLOB_LEN + 1];
+    let refused = state.set_large_blob(&exportable(), &mut rng, &id, &too_long);
+    let most = exportable().max_serialized_large_blob_array;
+    assert_eq!(refused.err(), Some(PasskeyRefusal::LargeBlob { most }));
 }

@@ -393,3 +393,30 @@ fn thousand_passkeys_are_copied_at_once() {
     });
     assert_eq!(ceilings(&store, key).1, vec![256 + RAISED; 1_000]);
 }
+
+#[test]
+fn full_vault_takes_one_more_key_or_snapshot_once_one_is_gone() {
+    let (sample, mut store, first) = with_snapshot();
+    let key_id = |number: u32| KeyId([u8::try_from(number % 251).unwrap(); 16]);
+    let added = store.write(|transaction| {
+        for number in first.0 + 1..=crate::limits::MOST_KEYS {
+            transaction.add_key_at(KeyNumber(number), key_id(number))?;
+        }
+        assert!(matches!(
+            transaction.add_key(key_id(0)),
+            Err(VaultError::Refused(_))
+        ));
+        transaction.remove_key(KeyNumber(7_000))?;
+        assert_eq!(transaction.add_key(key_id(0))?, KeyNumber(7_000));
+        Err::<(), _>(VaultError::Refused("nothing of it stays".to_owned()))
+    });
+    assert!(matches!(added, Err(VaultError::Refused(why)) if why == "nothing of it stays"));
+    for number in 1..MOST_SNAPSHOTS {
+        store.snapshot(&number.to_string(), 1).unwrap();
+    }
+    let one_more = store.snapshot("one more", 1);
+    assert!(matches!(one_more, Err(VaultError::Refused(why)) if why.contains("1000 snapshots")));
+    store.remove_snapshot("7").unwrap();
+    store.snapshot("one more", 1).unwrap();
+    drop((sample, store));
+}

@@ -19,6 +19,25 @@ fn key(exports: &Exports, n: u16) -> Attachments {
     exports.add(busid(n), identity).unwrap()
 }
 
+/// Asks for the device descriptor, whose answer is longer than the question.
+fn descriptor_request(devid: DevId) -> Vec<u8> {
+    let command = Command::Submit(Submit {
+        basic: Basic {
+            seqnum: SeqNum(1),
+            devid,
+            direction: Direction::In,
+            ep: 0,
+        },
+        transfer_flags: 0,
+        transfer_buffer_length: 64,
+        start_frame: 0,
+        number_of_packets: 0,
+        interval: 0,
+        setup: [0x80, 6, 0, 1, 0, 0, 64, 0],
+    });
+    command.emit().to_vec()
+}
+
 /// Sends a report to the device, and waits for its acknowledgement.
 async fn send_report(host: &mut DuplexStream, devid: DevId, transport: &mut dyn Transport) {
     let command = Command::Submit(Submit {
@@ -91,4 +110,44 @@ async fn attach_fails_as_an_import_does() {
     let mut transport = attachments.next().await.unwrap();
     let ended = poll_fn(|cx| transport.poll_event(cx)).await;
     assert_eq!(ended, Err(Ended::ServerClosed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_is_free_at_once_after_every_end_of_a_session() {
+    let exports = Exports::new();
+    let mut attachments = key(&exports, 1);
+    let mut attach = async || {
+        let (ours, host) = duplex(64);
+        let asked = Instant::now();
+        exports.attach(&busid(1), ours, Peer::Local).await.unwrap();
+        assert_eq!(asked.elapsed(), Duration::ZERO, "nothing had to end");
+        (host, attachments.next().await.unwrap())
+    };
+    // The host goes.
+    let (host, mut transport) = attach().await;
+    drop(host);
+    let ended = poll_fn(|cx| transport.poll_event(cx)).await;
+    assert_eq!(ended, Err(Ended::PeerClosed));
+    drop(transport);
+    // It breaks the protocol, and stays.
+    let (mut bad, mut transport) = attach().await;
+    bad.write_all(&[0xff; 48]).await.unwrap();
+    let ended = poll_fn(|cx| transport.poll_event(cx)).await;
+    assert!(matches!(ended, Err(Ended::Violation(_))), "{ended:?}");
+    drop(transport);
+    // It reads nothing, and stays: as one that vanished, where no keepalive finds it.
+    let (mut slow, mut transport) = attach().await;
+    let started = Instant::now();
+    let ended = loop {
+        let request = descriptor_request(DevId::new(1, 1));
+        tokio::select! {
+            biased;
+            sent = slow.write_all(&request) => sent.unwrap(),
+            ended = poll_fn(|cx| transport.poll_event(cx)) => break ended,
+        }
+    };
+    assert_eq!(ended, Err(Ended::SlowReader));
+    assert_eq!(started.elapsed(), crate::limits::STUCK_LIMIT);
+    drop(transport);
+    attach().await;
 }

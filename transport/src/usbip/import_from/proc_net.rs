@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::limits::SOCKET_LIST_LIMIT;
+
 const FILES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
-/// How much of a file is read at most: more than 200,000 sockets, in a fraction of a second.
-const FILE_LIMIT: u64 = 32 << 20;
 /// The kernel lists its sockets in pieces, and may leave one out that others are opened beside.
 const TRIES: usize = 3;
 /// TCP_ESTABLISHED.
@@ -21,7 +21,9 @@ pub(super) fn owner(own: SocketAddr, remote: SocketAddr) -> Option<u32> {
     let find = |path: &&str| {
         // Without IPv6 there is no tcp6.
         let file = File::open(path).ok()?;
-        find(file.take(FILE_LIMIT), own, remote).ok().flatten()
+        find(file.take(SOCKET_LIST_LIMIT), own, remote)
+            .ok()
+            .flatten()
     };
     (0..TRIES).find_map(|_| FILES.iter().find_map(find))
 }

@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, Id};
 
 /// What is known of a connection while it lasts. Clones are of the same one.
 #[derive(Clone, Default)]
-pub(super) struct Presence(Arc<State>);
+pub(crate) struct Presence(Arc<State>);
 
 #[derive(Default)]
 struct State {
@@ -25,12 +25,12 @@ struct State {
 
 impl Presence {
     /// The guard let it through.
-    pub(super) fn is_known(&self) {
+    pub(crate) fn is_known(&self) {
         self.0.known.store(true, Ordering::Relaxed);
     }
 
     /// A request is being answered while this is kept.
-    pub(super) fn busy(&self) -> Busy {
+    pub(crate) fn busy(&self) -> Busy {
         self.0.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(&self.0))
     }
@@ -41,7 +41,7 @@ impl Presence {
 }
 
 /// A request that is being answered.
-pub(super) struct Busy(Arc<State>);
+pub(crate) struct Busy(Arc<State>);
 
 impl Drop for Busy {
     fn drop(&mut self) {

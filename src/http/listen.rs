@@ -1,6 +1,6 @@
 //! Connections: taken, bounded, served, ended (RFC 9112).
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use http_body_util::BodyExt as _;
@@ -18,20 +18,50 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    App, GRACE,
-    guard::{Caller, Door},
-    routes,
+    Patient,
     seats::{Presence, Seats},
 };
+use crate::limits::{HEAD_LEN, Http};
+
+/// Requests that are answered have so long to be, once the server ends.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// After an error that the system may have for a while, such as no more files.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// A process of this user, where the system told it.
+    Socket(Option<u32>),
+    /// Somebody who reached the port.
+    Tcp,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(Some(user)) => write!(f, "user {user}"),
+            Self::Socket(None) => f.write_str("an unknown user"),
+            Self::Tcp => f.write_str("a TCP client"),
+        }
+    }
+}
+
 /// Where connections come from.
-pub(super) enum Listener {
+pub(crate) enum Listener {
     #[cfg(unix)]
     Socket(tokio::net::UnixListener),
     Tcp(TcpListener),
+}
+
+/// What is served.
+#[derive(Clone)]
+pub(crate) struct Served {
+    /// As the log calls it.
+    pub(crate) name: &'static str,
+    pub(crate) router: Router,
+    pub(crate) limits: Http,
 }
 
 /// Both kinds of connection as one.
@@ -49,34 +79,36 @@ impl Listener {
             }
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                // Answers are small, and somebody waits for each.
-                let _ = stream.set_nodelay(true);
+                // One that is over already says so when it is read.
+                let _ = roamkey_transport::watch_over(&stream);
                 Ok((Box::new(stream), Caller::Tcp))
             }
         }
     }
 }
 
-/// Serves until the end.
-pub(super) async fn run(listener: Listener, door: Arc<Door>, app: App) {
-    let router = routes::router(app.clone(), door);
-    let mut seats = Seats::new(app.limits.connections);
+/// Serves until the end, of which `end` makes a future for each that has to know.
+pub(crate) async fn serve<E, F>(listener: Listener, served: Served, end: E)
+where
+    E: Fn() -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let name = served.name;
+    let mut seats = Seats::new(served.limits.connections);
     let mut connections = JoinSet::new();
-    let end = app.end();
-    tokio::pin!(end);
+    let over = end();
+    tokio::pin!(over);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, caller)) if seats.make_room() => {
                     let presence = Presence::default();
-                    let serving = serve(stream, caller, presence.clone(), router.clone(), app.clone());
+                    let serving = connection(stream, caller, presence.clone(), served.clone(), end());
                     seats.take(connections.spawn(serving), presence);
                 }
-                Ok((_, caller)) => {
-                    warn!("the control plane is busy, and hung up on {caller}");
-                }
+                Ok((_, caller)) => warn!("{name} is busy, and hung up on {caller}"),
                 Err(why) => {
-                    warn!("the control plane takes no connection: {why}");
+                    warn!("{name} takes no connection: {why}");
                     sleep(PAUSE).await;
                 }
             },
@@ -84,7 +116,7 @@ pub(super) async fn run(listener: Listener, door: Arc<Door>, app: App) {
                 Ok((id, ())) => seats.free(id),
                 Err(why) => seats.free(why.id()),
             },
-            () = &mut end => break,
+            () = &mut over => break,
         }
     }
     drop(listener);
@@ -95,13 +127,18 @@ pub(super) async fn run(listener: Listener, door: Arc<Door>, app: App) {
     .await;
 }
 
-async fn serve(
+async fn connection(
     stream: Box<dyn Stream>,
     caller: Caller,
     presence: Presence,
-    router: Router,
-    app: App,
+    served: Served,
+    end: impl Future<Output = ()>,
 ) {
+    let Served {
+        name,
+        router,
+        limits,
+    } = served;
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let busy = presence.busy();
@@ -112,20 +149,21 @@ async fn serve(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(app.limits.head);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
-    let connection = connection.with_upgrades();
+        .header_read_timeout(limits.head)
+        .max_buf_size(HEAD_LEN);
+    let stream = TokioIo::new(Patient::new(stream, limits.stuck));
+    let connection = http.serve_connection(stream, service).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
-        () = app.end() => {
+        () = end => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     if let Err(why) = ended {
         // Of a client that went or was too slow: its own doing.
-        debug!("a connection of {caller} ended: {why}");
+        debug!("a connection of {caller} to {name} ended: {why}");
     }
 }
 

@@ -6,11 +6,12 @@
 use std::collections::VecDeque;
 
 use rand_core::Rng as _;
+use zeroize::Zeroizing;
 
 use crate::{
     authenticator::{Authenticator, Client},
     command::Command,
-    crypto::Rng,
+    crypto::{Rng, ratchet},
     event::{AdminRefusal, CommitFailed, CommitId, Decision, Event, PresenceId},
     fault::{AnswerFaults, Fault, FaultId, FaultLayer, FaultRefusal, FaultRule, Plan, WireFilter},
     hid::{self, Hid, Identity, Input, KeepaliveStatus, MessageKind, REPORT_LEN},
@@ -70,9 +71,11 @@ impl Device {
             msg: profile.u2f(),
             cbor: profile.ctap2(),
         };
-        let mut seed = [0; 32];
-        rng.fill_bytes(&mut seed);
-        let for_authenticator = rand_core::SeedableRng::from_seed(seed);
+        let mut seed = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut *seed);
+        let for_authenticator = rand_core::SeedableRng::from_seed(*seed);
+        // It knows that seed no longer.
+        ratchet(&mut rng);
         Self {
             hid: Hid::new(identity, rng.next_u32()),
             identity,

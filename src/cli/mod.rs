@@ -7,6 +7,7 @@ mod backup;
 mod clone;
 mod common;
 mod confirm;
+mod core_dump;
 mod desk;
 mod detach;
 mod doctor;
@@ -133,6 +134,9 @@ pub fn parse() -> Args {
 /// `exec` ends as its command did.
 pub fn run(args: Args) -> ExitCode {
     log_to_stderr(args.verbose);
+    if let Some(limit) = dump_limit(&args.command) {
+        core_dump::forbid(limit);
+    }
     match args.command {
         Command::Exec(args) => exec::run(&args),
         Command::WebDriver(args) => exec::alone::webdriver(args),
@@ -152,6 +156,30 @@ pub fn run(args: Args) -> ExitCode {
         | Command::Detach(_)
         | Command::Doctor(_)
         | Command::Attestation(_)) => run_guarded(command, args.verbose),
+    }
+}
+
+/// What becomes of RLIMIT_CORE; nothing where a process has no secrets and only makes way for a
+/// command, or waits for one.
+fn dump_limit(command: &Command) -> Option<core_dump::Limit> {
+    match command {
+        Command::ExecInside(_) | Command::ExecGuard(_) => None,
+        Command::Exec(_) => Some(core_dump::Limit::Keep),
+        Command::WebDriver(_)
+        | Command::Cdp(_)
+        | Command::Run(_)
+        | Command::Vault(_)
+        | Command::Key(_)
+        | Command::Passkey(_)
+        | Command::Pin(_)
+        | Command::Touch(_)
+        | Command::Fault(_)
+        | Command::Expect(_)
+        | Command::Watch(_)
+        | Command::Attach(_)
+        | Command::Detach(_)
+        | Command::Doctor(_)
+        | Command::Attestation(_) => Some(core_dump::Limit::Lower),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 /// A key's generator before the key exists.
 pub struct Seed(ChaCha20Rng);
@@ -12,9 +13,9 @@ impl Seed {
     /// # Errors
     /// The operating system has no randomness to give.
     pub fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self::from_bytes(bytes))
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *bytes)?;
+        Ok(Self::from_bytes(*bytes))
     }
 
     /// The same bytes make the same key: for tests.

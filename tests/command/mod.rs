@@ -7,6 +7,8 @@ mod attestation;
 mod backup;
 #[cfg(unix)]
 mod control;
+#[cfg(target_os = "linux")]
+mod core_dump;
 #[cfg(unix)]
 mod doctor;
 #[cfg(unix)]
@@ -26,6 +28,8 @@ mod passkey;
 #[cfg(unix)]
 mod pin;
 mod process;
+#[cfg(target_os = "linux")]
+mod residue;
 mod run;
 #[cfg(unix)]
 mod served;

@@ -43,6 +43,7 @@ MODULES = (
     "check_control",
     "check_users",
     "check_limits",
+    "check_systemd",
     "check_faults",
     "check_chromium",
     "check_browser",

@@ -155,8 +155,13 @@ class Key(Pluggable):
 def attach(name):
     """Attaches SERVER/BUSID and waits until programs can open it."""
     server, remote = name.split("/")
+    return attach_from(HOST, tcp_port(server), remote, name)
+
+
+def attach_from(host, port, remote, name):
+    """Attaches what a server at this address has, and waits until programs can open it."""
     before = ports_in_use()
-    run("usbip", "--tcp-port", tcp_port(server), "attach", "-r", HOST, "-b", remote)
+    run("usbip", "--tcp-port", port, "attach", "-r", host, "-b", remote)
 
     def enumerated():
         new = {port: busid for port, busid in ports_in_use().items() if port not in before}

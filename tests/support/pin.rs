@@ -119,6 +119,11 @@ impl Shared {
         }
     }
 
+    /// The keys of HMAC and AES.
+    pub(crate) fn keys(&self) -> [&[u8; 32]; 2] {
+        [&self.hmac_key, &self.aes_key]
+    }
+
     /// §6.5.6 encrypt.
     pub(crate) fn encrypt(&self, plain: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();

@@ -28,7 +28,7 @@ mod work;
 use std::collections::VecDeque;
 
 use crate::{
-    crypto::Rng,
+    crypto::{Rng, ratchet},
     event::{CommitId, Decision, Event, Gesture, Operation, PresenceId, Prompt, Withdrawn},
     hid::MessageKind,
     pin::PinState,
@@ -241,9 +241,9 @@ impl Authenticator {
         self.withdraw_latch(Withdrawn::HostGone);
         self.stateful = None;
         self.powered_on_at = powered_on_at;
-        if powered_on_at.is_some() {
-            self.pin = PinState::new(&mut self.rng);
-        }
+        // What a session agreed on ends with it, in the generator that gave it as well.
+        ratchet(&mut self.rng);
+        self.pin = PinState::new(&mut self.rng);
     }
 
     /// A whole message from a client. The last one's response has been taken.

@@ -8,7 +8,7 @@ mod secret;
 mod tests;
 
 pub(crate) use key::{NoKey, PrivateKey, PublicKey};
-pub(crate) use secret::{Expander, Sealer};
+pub(crate) use secret::{Expander, Sealer, ratchet};
 pub use secret::{KeyBytes, Rng, Secret};
 
 use hmac::{Hmac, KeyInit, Mac};

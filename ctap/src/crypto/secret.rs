@@ -5,31 +5,50 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 use hkdf::Hkdf;
-use rand_core::Rng as _;
+use rand_core::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::{ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The CSPRNG that a device is given: the same seed gives the same bytes.
 pub type Rng = rand_chacha::ChaCha20Rng;
 
+/// Makes what the generator gave until now unknown to who looks into it: it goes on from 32 bytes of
+/// its own, and of what it was before nothing is left. It is as reproducible as before.
+pub(crate) fn ratchet(rng: &mut Rng) {
+    let mut seed = Zeroizing::new([0; 32]);
+    rng.fill_bytes(&mut *seed);
+    *rng = Rng::from_seed(*seed);
+}
+
 /// 32 secret bytes: wiped when dropped, compared in constant time, never shown.
 ///
-/// `Serialize` hands the bytes out, for a vault that seals them.
-#[derive(Clone, ZeroizeOnDrop)]
-pub struct Secret([u8; 32]);
+/// `Serialize` hands the bytes out, for a vault that seals them. They stay in one place of the heap:
+/// bytes that moved would leave a copy behind on a stack.
+pub struct Secret(Box<Zeroizing<[u8; 32]>>);
 
 impl Secret {
     /// Draws a new secret.
     pub(crate) fn random(rng: &mut Rng) -> Self {
-        let mut bytes = [0; 32];
-        rng.fill_bytes(&mut bytes);
-        Self(bytes)
+        let mut secret = Self::blank();
+        rng.fill_bytes(secret.0.as_mut_slice());
+        secret
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self::filled(|to| to.copy_from_slice(bytes))
+    }
+
+    /// What `fill` writes into it.
+    pub(crate) fn filled(fill: impl FnOnce(&mut [u8])) -> Self {
+        let mut secret = Self::blank();
+        fill(secret.0.as_mut_slice());
+        secret
+    }
+
+    fn blank() -> Self {
+        Self(Box::default())
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
@@ -37,9 +56,15 @@ impl Secret {
     }
 }
 
+impl Clone for Secret {
+    fn clone(&self) -> Self {
+        Self::from_bytes(self.as_bytes())
+    }
+}
+
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.as_bytes().ct_eq(other.as_bytes()).into()
     }
 }
 
@@ -47,7 +72,7 @@ impl Eq for Secret {}
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+        serializer.serialize_bytes(self.as_bytes())
     }
 }
 
@@ -55,7 +80,8 @@ impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = serde_bytes::ByteArray::<32>::deserialize(deserializer)
             .map_err(|_| de::Error::custom("a secret is 32 bytes"))?;
-        Ok(Self(bytes.into_array()))
+        let bytes = Zeroizing::new(bytes.into_array());
+        Ok(Self::from_bytes(&bytes))
     }
 }
 
@@ -109,9 +135,7 @@ impl Expander {
 
     /// 32 bytes for the information `parts`, which the caller keeps unambiguous by fixed lengths.
     pub(crate) fn expand(&self, parts: &[&[u8]]) -> Secret {
-        let mut secret = Secret([0; 32]);
-        self.expand_into(parts, &mut secret.0);
-        secret
+        Secret::filled(|to| self.expand_into(parts, to))
     }
 
     /// Fills `to`, which is 255 * 32 bytes at most.

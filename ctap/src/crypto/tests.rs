@@ -1,4 +1,5 @@
 use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
+use rand_core::SeedableRng as _;
 
 use super::*;
 use crate::credential::Algorithm;
@@ -215,7 +216,7 @@ fn ml_dsa_is_what_another_implementation_makes_of_the_seed() {
 /// with Python's `hmac` by RFC 5869's text.
 #[test]
 fn derived_keys_are_the_same_for_ever() {
-    let expander = Expander::new(&Secret::from_bytes([7; 32]));
+    let expander = Expander::new(&Secret::from_bytes(&[7; 32]));
     let table = [
         (
             Algorithm::Es256,
@@ -259,11 +260,11 @@ fn derived_keys_are_the_same_for_ever() {
 
 #[test]
 fn rsa_key_is_a_function_of_its_seed_and_survives_storage() {
-    let seed = Secret::from_bytes([7; 32]);
+    let seed = Secret::from_bytes(&[7; 32]);
     let key = PrivateKey::of_seed(Algorithm::Rs256, &seed);
     let same = PrivateKey::of_seed(Algorithm::Rs256, &seed);
     assert!(key.to_bytes() == same.to_bytes());
-    let other = PrivateKey::of_seed(Algorithm::Rs256, &Secret::from_bytes([8; 32]));
+    let other = PrivateKey::of_seed(Algorithm::Rs256, &Secret::from_bytes(&[8; 32]));
     assert!(key.to_bytes() != other.to_bytes());
     let stored = PrivateKey::from_bytes(Algorithm::Rs256, &key.to_bytes()).unwrap();
     let PublicKey::Rsa { n, e } = stored.public_key() else {
@@ -289,7 +290,7 @@ fn rsa_key_is_a_function_of_its_seed_and_survives_storage() {
 /// HKDF-SHA-256 of 32 zero bytes without salt, computed with Python's `hmac` by RFC 5869's text.
 #[test]
 fn expansion_joins_its_parts() {
-    let expander = Expander::new(&Secret::from_bytes([0; 32]));
+    let expander = Expander::new(&Secret::from_bytes(&[0; 32]));
     let expected = hex("1060e4e72054653bf46623844033f5ccc9cff596a4a680e074ef4fd06aae60df");
     assert_eq!(expander.expand(&[b"in", b"fo"]).as_bytes(), &expected);
     assert_eq!(expander.expand(&[b"info"]).as_bytes(), &expected);
@@ -297,7 +298,7 @@ fn expansion_joins_its_parts() {
 
 #[test]
 fn sealed_bytes_open_only_where_they_were_bound() {
-    let sealer = Sealer::new(&Secret::from_bytes([7; 32]));
+    let sealer = Sealer::new(&Secret::from_bytes(&[7; 32]));
     let sealed = sealer.seal(&[1; 24], b"payload", b"here");
     assert_eq!(sealed.len(), 7 + 16);
     assert_eq!(sealer.open(&[1; 24], &sealed, b"here").unwrap(), b"payload");
@@ -314,4 +315,18 @@ fn hex<const N: usize>(text: &str) -> [u8; N] {
         *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2).unwrap(), 16).unwrap();
     }
     bytes
+}
+
+#[test]
+fn generator_that_went_on_gives_other_bytes_and_the_same_again() {
+    let draw = |ratchets: usize| {
+        let mut rng = Rng::from_seed([9; 32]);
+        let before = Secret::random(&mut rng);
+        (0..ratchets).for_each(|_| ratchet(&mut rng));
+        assert!(Secret::random(&mut rng) != before);
+        *Secret::random(&mut rng).as_bytes()
+    };
+    assert_eq!(draw(1), draw(1));
+    assert_ne!(draw(0), draw(1));
+    assert_ne!(draw(1), draw(2));
 }

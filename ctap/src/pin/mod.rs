@@ -10,7 +10,7 @@ mod token;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use subtle::ConstantTimeEq;
-use zeroize::ZeroizeOnDrop;
+use zeroize::Zeroizing;
 
 use crate::{
     crypto::{Rng, sha256},
@@ -34,13 +34,19 @@ pub(crate) const PIN_HASH_LEN: usize = 16;
 
 /// LEFT(SHA-256(PIN), 16), all that is kept of a PIN: wiped, compared in constant time, never
 /// shown. `Serialize` hands it out, for a vault that seals it.
-#[derive(Clone, ZeroizeOnDrop)]
-pub struct PinHash([u8; PIN_HASH_LEN]);
+/// It stays in one place, as a [`Secret`](crate::crypto::Secret) does.
+pub struct PinHash(Box<Zeroizing<[u8; PIN_HASH_LEN]>>);
 
 impl PinHash {
     pub(crate) fn of(pin: &[u8]) -> Self {
-        let digest = sha256(&[pin]);
-        Self(*digest.first_chunk().unwrap_or(&[0; PIN_HASH_LEN]))
+        let digest = Zeroizing::new(sha256(&[pin]));
+        Self::from_bytes(digest.first_chunk().unwrap_or(&[0; PIN_HASH_LEN]))
+    }
+
+    fn from_bytes(bytes: &[u8; PIN_HASH_LEN]) -> Self {
+        let mut hash = Self(Box::default());
+        hash.0.copy_from_slice(bytes);
+        hash
     }
 
     /// Compares with what a platform sent.
@@ -49,9 +55,15 @@ impl PinHash {
     }
 }
 
+impl Clone for PinHash {
+    fn clone(&self) -> Self {
+        Self::from_bytes(&self.0)
+    }
+}
+
 impl PartialEq for PinHash {
     fn eq(&self, other: &Self) -> bool {
-        self.matches(&other.0)
+        self.matches(other.0.as_slice())
     }
 }
 
@@ -59,7 +71,7 @@ impl Eq for PinHash {}
 
 impl Serialize for PinHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+        serializer.serialize_bytes(self.0.as_slice())
     }
 }
 
@@ -67,7 +79,8 @@ impl<'de> Deserialize<'de> for PinHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = serde_bytes::ByteArray::<PIN_HASH_LEN>::deserialize(deserializer)
             .map_err(|_| de::Error::custom("a PIN hash is 16 bytes"))?;
-        Ok(Self(bytes.into_array()))
+        let bytes = Zeroizing::new(bytes.into_array());
+        Ok(Self::from_bytes(&bytes))
     }
 }
 

@@ -102,21 +102,21 @@ impl KeyAgreement {
         let z = shared.raw_secret_bytes();
         Some(match protocol {
             PinProtocol::One => {
-                let key = sha256(&[z]);
+                let key = Zeroizing::new(sha256(&[z]));
                 SharedSecret {
                     protocol,
-                    hmac: Secret::from_bytes(key),
-                    aes: Secret::from_bytes(key),
+                    hmac: Secret::from_bytes(&key),
+                    aes: Secret::from_bytes(&key),
                 }
             }
             PinProtocol::Two => {
                 let hkdf = Hkdf::<Sha256>::new(Some(&[0; 32]), z);
                 let key = |info: &[u8]| {
-                    let mut key = [0; 32];
-                    // One block is never too long.
-                    let expanded = hkdf.expand(info, &mut key);
-                    debug_assert!(expanded.is_ok());
-                    Secret::from_bytes(key)
+                    Secret::filled(|to| {
+                        // One block is never too long.
+                        let expanded = hkdf.expand(info, to);
+                        debug_assert!(expanded.is_ok());
+                    })
                 };
                 SharedSecret {
                     protocol,

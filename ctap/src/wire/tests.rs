@@ -232,7 +232,7 @@ fn responses_are_canonical() {
             auth_data: vec![0; 37],
             statement,
             enterprise: true,
-            large_blob_key: Some(Secret::from_bytes([7; 32])),
+            large_blob_key: Some(Secret::from_bytes(&[7; 32])),
         };
         assert_eq!(strict::check(&response.emit()), Ok(()));
     }

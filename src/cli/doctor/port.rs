@@ -84,20 +84,37 @@ mod proc {
         let (user, inode) = text.lines().find_map(listener)?;
         let socket = format!("socket:[{inode}]");
         let is_process = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
-        let mut processes = system.names_in("/proc").into_iter().filter(is_process);
+        let processes = system.names_in("/proc").into_iter().filter(is_process);
         let has_it = |id: &String| {
             let directory = format!("/proc/{id}/fd");
             let mut files = system.names_in(&directory).into_iter();
             files.any(|file| system.link(&format!("{directory}/{file}")).as_ref() == Some(&socket))
         };
-        match processes.find(has_it) {
+        let all: Vec<_> = processes.collect();
+        let found = all.iter().find(|id| has_it(id));
+        match found.or_else(|| all.iter().find(|id| is_roamkey_of(system, id, &user))) {
             Some(id) => {
                 let name = system.read(&format!("/proc/{id}/comm")).unwrap_or_default();
                 let name = name.trim().to_owned();
+                let id = id.clone();
                 Some(Holder::Program { name, id })
             }
             None => Some(Holder::User(user)),
         }
+    }
+
+    /// Whether it is a roamkey of the listener's user, which shows its files to root alone
+    /// (`core_dump`).
+    fn is_roamkey_of(system: &System, id: &str, user: &str) -> bool {
+        let status = system.read(&format!("/proc/{id}/status"));
+        let status = status.unwrap_or_default();
+        let value = |name: &str| {
+            let mut lines = status.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.split_ascii_whitespace().next())
+        };
+        value("Name:") == Some("roamkey")
+            && value("Uid:") == Some(user)
+            && system.names_in(&format!("/proc/{id}/fd")).is_empty()
     }
 
     /// The user and the inode of a line that listens on the port. Its address does not matter:

@@ -1,4 +1,5 @@
-//! The user of a TCP socket, from /proc/net/tcp and /proc/net/tcp6.
+//! The user of a TCP socket, from /proc/self/net/tcp and tcp6: /proc/net is a link there, which a
+//! sandbox may hide (ProcSubset= of systemd.exec(5)).
 //!
 //! Addresses there are 32-bit words as the processor reads them, in hexadecimal, and the port
 //! after a colon. Only an established connection that a program still holds counts: the lines of
@@ -10,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::limits::SOCKET_LIST_LIMIT;
 
-const FILES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+const FILES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 /// The kernel lists its sockets in pieces, and may leave one out that others are opened beside.
 const TRIES: usize = 3;
 /// TCP_ESTABLISHED.

@@ -55,6 +55,25 @@ fn roamkey_that_has_the_port_is_no_stranger() {
 }
 
 #[test]
+fn roamkey_that_hides_its_files_is_known_by_its_user_and_name() {
+    let status =
+        |user| format!("Name:\troamkey\nState:\tS\nUid:\t{user}\t{user}\t{user}\t{user}\n");
+    let fake = |user| {
+        listener(desktop())
+            .file("/proc/901/comm", "roamkey\n")
+            .file("/proc/901/status", &status(user))
+    };
+    let ours = report(&fake("112"));
+    assert!(ours.check("127.0.0.1:3240").told().contains("already"));
+    let theirs = report(&fake("113"));
+    let found = "a program of user 112 has it";
+    assert_eq!(theirs.check("127.0.0.1:3240").found, found);
+    // One that shows its files has other ports.
+    let open = fake("112").link("/proc/901/fd/3", "socket:[778]");
+    assert_eq!(report(&open).check("127.0.0.1:3240").found, found);
+}
+
+#[test]
 fn machine_without_any_road_says_so() {
     let report = report(&desktop().no_network());
     assert!(!report.road(SERVING).open);

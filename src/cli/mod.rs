@@ -4,10 +4,12 @@ mod access;
 mod attach;
 mod attestation;
 mod backup;
+mod bench;
 mod clone;
 mod common;
 mod confirm;
 mod core_dump;
+mod descriptors;
 mod desk;
 mod detach;
 mod doctor;
@@ -88,6 +90,8 @@ enum Command {
     ExecGuard(exec::guard::Args),
     /// Say whether this machine can use roamkey's keys, and what mends it.
     Doctor(doctor::Args),
+    /// Measure what keys cost on this machine, beside what nothing can be faster than.
+    Bench(bench::Args),
 }
 
 /// How stdout speaks.
@@ -155,6 +159,7 @@ pub fn run(args: Args) -> ExitCode {
         | Command::Attach(_)
         | Command::Detach(_)
         | Command::Doctor(_)
+        | Command::Bench(_)
         | Command::Attestation(_)) => run_guarded(command, args.verbose),
     }
 }
@@ -163,7 +168,7 @@ pub fn run(args: Args) -> ExitCode {
 /// command, or waits for one.
 fn dump_limit(command: &Command) -> Option<core_dump::Limit> {
     match command {
-        Command::ExecInside(_) | Command::ExecGuard(_) => None,
+        Command::ExecInside(_) | Command::ExecGuard(_) | Command::Bench(_) => None,
         Command::Exec(_) => Some(core_dump::Limit::Keep),
         Command::WebDriver(_)
         | Command::Cdp(_)
@@ -219,6 +224,7 @@ fn dispatch(command: Command, verbose: u8) -> Result<(), Failure> {
         Command::Attach(args) => attach::attach(&args),
         Command::Detach(args) => detach::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Bench(args) => bench::run(&args),
         // Their ends are another's, not of these codes.
         Command::Exec(_)
         | Command::WebDriver(_)

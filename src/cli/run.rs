@@ -13,7 +13,7 @@ pub(super) use args::{Args, ProfileArg, TouchArg, address, profile};
 use args::{BackendArg, SeedArg};
 
 use super::{
-    Failure,
+    Failure, descriptors,
     output::{KeyLine, Output, Ready},
     prompt,
     stored::{self, Served},
@@ -41,6 +41,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
                 .into(),
         ));
     }
+    // Each host that has a key is a connection.
+    descriptors::raise_to_most();
     let stored = match args.ephemeral {
         true => None,
         false => Some(stored::open(&stored::Wanted {
@@ -191,7 +193,7 @@ fn line(key: &KeyView) -> KeyLine {
 
 /// Ctrl-C, or what the system sends to end a program.
 #[cfg(unix)]
-fn end_signal() -> Result<impl Future<Output = ()>, Failure> {
+pub(super) fn end_signal() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).map_err(|why| Failure::failed("cannot wait for signals", why));
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -206,7 +208,7 @@ fn end_signal() -> Result<impl Future<Output = ()>, Failure> {
 
 /// Ctrl-C, or what the system sends to end a program.
 #[cfg(windows)]
-fn end_signal() -> Result<impl Future<Output = ()>, Failure> {
+pub(super) fn end_signal() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
     let failed = |why| Failure::failed("cannot wait for signals", why);
     let mut interrupt = ctrl_c().map_err(failed)?;

@@ -1,4 +1,5 @@
-//! A host that parks one IN URB as Linux does, and nothing more: it trusts what it reads.
+//! A host that parks one IN URB as Linux does, and nothing more: it trusts what it reads. That of
+//! `roamkey bench` is the binary's own (src/cli/bench/host.rs) and not to be had from here.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use roamkey::{
     key::{Key, Seed},
     presence::{Broker, Policy},
     profile::Profile,
-    vault::{KeyVault, Memory},
+    vault::KeyVault,
 };
 use roamkey_transport::usbip::{AllowList, Server};
 use tokio::{
@@ -15,8 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 
-pub(crate) const PING: u8 = 0x01;
-pub(crate) const INIT: u8 = 0x06;
+const INIT: u8 = 0x06;
 pub(crate) const CBOR: u8 = 0x10;
 const KEEPALIVE: u8 = 0x3b;
 /// Length of a URB header and of a report.
@@ -24,16 +24,8 @@ const HEADER: usize = 48;
 const REPORT: usize = 64;
 const BUS_ID: &str = "1-1";
 
-/// One sequential round trip: bytes to the key, and bytes back before the next can go.
-#[derive(Clone, Copy)]
-pub(crate) struct Exchange {
-    pub(crate) sent: usize,
-    pub(crate) received: usize,
-}
-
 /// A finished CTAPHID transaction.
 pub(crate) struct Transaction {
-    pub(crate) exchanges: Vec<Exchange>,
     /// From the first packet to the last, without the URB that waits for the next operation.
     pub(crate) elapsed: Duration,
     pub(crate) payload: Vec<u8>,
@@ -48,18 +40,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Starts a server with one key in this runtime and attaches the key.
-    pub(crate) async fn attach() -> Self {
-        let mut seed = Seed::from_bytes([1; 32]);
-        let vault = Box::new(Memory::create(
-            &mut seed,
-            1_735_689_600,
-            &Default::default(),
-        ));
-        Self::attach_to(vault, &Profile::default()).await
-    }
-
-    /// The same with a key of a vault.
+    /// Starts a server with a key of a vault in this runtime and attaches the key.
     pub(crate) async fn attach_to(vault: Box<dyn KeyVault>, profile: &Profile) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
         let server = Server::bind(address, AllowList::loopback()).unwrap();
@@ -152,35 +133,17 @@ impl Host {
 
     /// Sends a CTAPHID message and reads its response, keepalives passed over.
     pub(crate) async fn transact(&mut self, command: u8, payload: &[u8]) -> Transaction {
-        let mut exchanges = Vec::new();
         let packets = packets(self.channel, command, payload);
         let start = Instant::now();
-        let last = packets.len() - 1;
-        for (at, packet) in packets.iter().enumerate() {
+        for packet in &packets {
             let mut frame = self.submit(0, 1, REPORT as u32, [0; 8]);
             frame.extend(packet);
             self.stream.write_all(&frame).await.unwrap();
             self.read(HEADER).await;
-            if at < last {
-                exchanges.push(Exchange {
-                    sent: HEADER + REPORT,
-                    received: HEADER,
-                });
-            }
         }
-        // The first IN report comes with the acknowledgement of the last OUT report.
-        let mut exchange = Exchange {
-            sent: HEADER + REPORT,
-            received: HEADER + HEADER + REPORT,
-        };
         let (mut wanted, mut received) = (None, Vec::new());
         loop {
             let report = self.read(HEADER + REPORT).await.split_off(HEADER);
-            exchanges.push(exchange);
-            exchange = Exchange {
-                sent: HEADER,
-                received: HEADER + REPORT,
-            };
             let elapsed = start.elapsed();
             self.park().await;
             if report[4] == KEEPALIVE | 0x80 {
@@ -196,7 +159,6 @@ impl Host {
             if let Some(wanted) = wanted.filter(|wanted| received.len() >= *wanted) {
                 received.truncate(wanted);
                 return Transaction {
-                    exchanges,
                     elapsed,
                     payload: received,
                 };
@@ -254,16 +216,6 @@ fn command(code: u8, parameters: &ciborium::Value) -> Vec<u8> {
 pub(crate) fn make_credential() -> Vec<u8> {
     let parameters = registration();
     command(0x01, &ciborium::Value::Map(parameters))
-}
-
-/// The same for a passkey with RS256.
-pub(crate) fn make_rsa_passkey() -> Vec<u8> {
-    let mut message = make_passkey();
-    // -7, the only algorithm: {"alg": -7, …} becomes {"alg": -257, …}.
-    let at = message.windows(5).position(|bytes| bytes == b"\x63alg\x26");
-    let at = at.expect("an algorithm") + 4;
-    message.splice(at..=at, [0x39, 0x01, 0x00]);
-    message
 }
 
 /// The same for a passkey, which replaces the account's last one.

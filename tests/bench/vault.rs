@@ -16,7 +16,6 @@
     missing_docs
 )]
 
-#[allow(dead_code, reason = "each benchmark uses its part")]
 mod host;
 
 use std::{

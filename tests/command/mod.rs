@@ -5,6 +5,7 @@ mod attestation;
 // A home of its own is told by the XDG directories, and a person has a pty.
 #[cfg(unix)]
 mod backup;
+mod bench;
 #[cfg(unix)]
 mod control;
 #[cfg(target_os = "linux")]

@@ -1,10 +1,14 @@
 //! `roamkey run`: what it says, and how it ends.
 
 use std::net::TcpListener;
+#[cfg(unix)]
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::process::{Process, attach, listen_of, run};
+#[cfg(unix)]
+use crate::support::carrier::request_import;
 use crate::support::{
     ctap2::{GetAssertion, MakeCredential, status},
     ctaphid::command,
@@ -288,6 +292,21 @@ fn stdout_that_nobody_reads_does_not_stop_the_server() {
         let request = MakeCredential::new("example.com", b"alice");
         platform.make(channel, &request).expect("a credential");
     }
+}
+
+/// Shells give a program fewer open files than the system lets it have.
+#[cfg(unix)]
+#[test]
+fn more_hosts_attach_than_a_shell_gives_open_files() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 40; exec \"$0\" \"$@\""]);
+    command.arg(env!("CARGO_BIN_EXE_roamkey")).args(ARGS);
+    command.args(["--keys", "60"]);
+    let process = Process::spawn(command);
+    let listen = listen_of(&process.event_named("ready"));
+    let attached = (1..=60).map(|key| request_import(listen, &format!("1-{key}")));
+    let links: Vec<_> = attached.flatten().collect();
+    assert_eq!(links.len(), 60);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Who on this machine may import a key: decided by the user who made the importing socket.
 //!
 //! Whoever can run a program here can reach a loopback port, so an address says nothing. Linux
-//! lists every TCP socket of this network namespace with its user in /proc/net/tcp and tcp6
-//! (Documentation/networking/proc_net_tcp.rst); a peer that is found there is on this machine,
-//! whatever address it came from. One that is not found and did not come from loopback is another
-//! machine, or a container with its own network: nothing here can check it, and the
-//! [`AllowList`](super::AllowList) alone decides.
+//! knows the user of every TCP socket of this network namespace, and says it of one (sock_diag(7))
+//! or of all in /proc/net/tcp and tcp6 (Documentation/networking/proc_net_tcp.rst); a peer that is
+//! found so is on this machine, whatever address it came from. One that is not found and did not
+//! come from loopback is another machine, or a container with its own network: nothing here can
+//! check it, and the [`AllowList`](super::AllowList) alone decides.
 //!
 //! `usbip attach` runs as root, so its socket is root's; the peer of QEMU's user networking is
 //! the user who runs QEMU. A program that hands its connection to another user's is believed.
@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 
 #[cfg(target_os = "linux")]
 mod proc_net;
+#[cfg(target_os = "linux")]
+mod sock_diag;
 
 /// Which users of this machine may import keys from a server. Other machines are not checked:
 /// USB/IP has no authentication, and the allow-list alone keeps them away.
@@ -151,7 +153,8 @@ impl Gate {
         if self.from == ImportFrom::Anyone {
             return Ok(());
         }
-        // The kernel walks all its sockets, which takes milliseconds where there are many.
+        // Where the kernel does not answer about one socket it walks them all, which takes
+        // milliseconds where there are many.
         let owner = tokio::task::spawn_blocking(move || (self.find_owner)(peer, local)).await;
         let importer = match owner {
             Ok(Some(uid)) => Importer::User { uid, me: self.me },
@@ -164,7 +167,7 @@ impl Gate {
 
 #[cfg(target_os = "linux")]
 fn find_owner(own: SocketAddr, remote: SocketAddr) -> Option<u32> {
-    proc_net::owner(own, remote)
+    sock_diag::owner(own, remote).or_else(|| proc_net::owner(own, remote))
 }
 
 /// Never asked: [`ImportFrom::is_supported`] sees to it.

@@ -46,7 +46,7 @@ fn find(text: impl Read, own: SocketAddr, remote: SocketAddr) -> io::Result<Opti
 }
 
 /// IPv4 in IPv6 is IPv4: the two ends of one connection may be of either kind.
-fn canonical(address: SocketAddr) -> (IpAddr, u16) {
+pub(super) fn canonical(address: SocketAddr) -> (IpAddr, u16) {
     (address.ip().to_canonical(), address.port())
 }
 

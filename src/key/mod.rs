@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: what any message means, and how reports travel.
 
+mod alarm;
 mod handle;
 mod outside;
 mod seed;
@@ -19,9 +20,10 @@ use std::{
 
 use roamkey_ctap::{CommitFailed, CommitId, Device, Event, Instant, KeyState, WorkDone, WorkId};
 use roamkey_transport::{Attachments, Ended, Event as HostEvent, Transport};
-use tokio::time::{Instant as Clock, sleep, sleep_until};
+use tokio::time::{Instant as Clock, sleep};
 use tracing::{debug, error, info, warn};
 
+use alarm::Alarm;
 use handle::Wish;
 pub use handle::{ChangeError, KeyHandle, Port};
 use outside::{Next, Outside};
@@ -74,6 +76,7 @@ pub struct Key {
     scribe: Scribe,
     /// The origin of the state machine's time.
     origin: Clock,
+    alarm: Alarm,
     /// Whether its host gives it power.
     powered: bool,
     outside: Outside,
@@ -99,6 +102,7 @@ impl Key {
             scribe: seat.scribe(),
             seat,
             origin: Clock::now(),
+            alarm: Alarm::default(),
             powered: false,
             outside: Outside::default(),
         })
@@ -121,11 +125,12 @@ impl Key {
     /// Serves hosts wherever it is plugged in, until it is stopped or nobody can reach it.
     pub async fn work(mut self) {
         while self.outside.is_wanted() {
+            let due = self.due();
             let woken = tokio::select! {
                 biased;
                 woken = vaulted(&mut self.vaulting) => woken,
                 (id, done) = self.working.done() => Woken::WorkDone(id, done),
-                () = until(self.origin, self.device.poll_timeout()) => Woken::Timeout,
+                () = self.alarm.reached(due) => Woken::Timeout,
                 next = self.outside.next() => match next {
                     Next::Wish(wish) => Woken::Wish(wish),
                     Next::Host(Some(host)) => {
@@ -141,6 +146,8 @@ impl Key {
             };
             // Only a host's end is an error here, and there is none.
             let _ = self.handle_woken(woken);
+            self.settle(None);
+            self.start_changes();
             self.scribe.note_traces(&mut self.device);
             self.outside.session_over();
         }
@@ -165,7 +172,7 @@ impl Key {
         self.outside.shown.set_host(None);
         self.powered = false;
         self.device.handle_power(self.now(), false);
-        self.settle();
+        self.settle(None);
         self.scribe.note_traces(&mut self.device);
         match ended {
             Ended::Violation(_) | Ended::SlowReader => {
@@ -181,6 +188,7 @@ impl Key {
 
     /// Waits for one thing, deals with it, and gives the host the reports it waits for.
     async fn turn(&mut self, host: &mut dyn Transport) -> Result<(), Ended> {
+        let due = self.due();
         // What a host may flood comes last, so that nothing else waits for it.
         let woken = tokio::select! {
             biased;
@@ -188,12 +196,14 @@ impl Key {
             woken = vaulted(&mut self.vaulting) => woken,
             (id, done) = self.working.done() => Woken::WorkDone(id, done),
             wish = self.outside.next_wish() => Woken::Wish(wish),
-            () = until(self.origin, self.device.poll_timeout()) => Woken::Timeout,
+            () = self.alarm.reached(due) => Woken::Timeout,
             event = poll_fn(|cx| poll_host(host, cx, &self.scribe, &mut self.device)) => {
                 Woken::Host(event)
             }
         };
         self.handle_woken(woken)?;
+        self.settle(Some(host));
+        self.start_changes();
         if self.device.waiting_traces() > MOST_TRACES {
             self.scribe.note_traces(&mut self.device);
         }
@@ -205,13 +215,18 @@ impl Key {
         if self.outside.is_pulled() {
             return Err(Ended::Removed);
         }
+        self.give_reports(host);
+        Ok(())
+    }
+
+    /// Gives the host the reports that it waits for.
+    fn give_reports(&mut self, host: &mut dyn Transport) {
         while host.wants_report() {
             let Some(report) = self.device.poll_report() else {
                 break;
             };
             host.send_report(&report);
         }
-        Ok(())
     }
 
     fn handle_woken(&mut self, woken: Woken) -> Result<(), Ended> {
@@ -238,16 +253,20 @@ impl Key {
                 self.handle_wish(wish);
             }
         }
-        self.settle();
-        self.start_changes();
         Ok(())
     }
 
     /// Deals with everything the state machine asks for until it asks for no more.
-    fn settle(&mut self) {
+    fn settle(&mut self, mut host: Option<&mut dyn Transport>) {
         while let Some(event) = self.device.poll_event() {
             match event {
                 Event::PresenceNeeded { id, prompt } => {
+                    // A policy may answer at once, and what follows takes longer than a round
+                    // trip: the host hears meanwhile that a touch is wanted, and asks for more.
+                    if let Some(host) = host.as_deref_mut() {
+                        self.give_reports(host);
+                        host.flush();
+                    }
                     // What is asked for is noted before the touch that it needs.
                     self.scribe.note_traces(&mut self.device);
                     if let Some(decision) = self.seat.ask(id, &prompt) {
@@ -328,6 +347,12 @@ impl Key {
         }
     }
 
+    /// When the state machine wants to be looked at.
+    fn due(&self) -> Option<Clock> {
+        let at = self.device.poll_timeout()?;
+        Some(self.origin + Duration::from_millis(at.as_millis()))
+    }
+
     fn now(&self) -> Instant {
         let elapsed = self.origin.elapsed().as_millis();
         Instant::from_millis(u64::try_from(elapsed).unwrap_or(u64::MAX))
@@ -376,13 +401,5 @@ async fn vaulted(vaulting: &mut Vaulting) -> Woken {
             pause.as_mut().await;
             Woken::Paused
         }
-    }
-}
-
-/// Sleeps to a point of the state machine's time; for ever, where there is none.
-async fn until(origin: Clock, timeout: Option<Instant>) {
-    match timeout {
-        Some(at) => sleep_until(origin + Duration::from_millis(at.as_millis())).await,
-        None => pending().await,
     }
 }

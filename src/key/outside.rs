@@ -218,7 +218,7 @@ impl Key {
             match self.device.handle_admin(self.now(), change) {
                 Ok(Some(id)) => {
                     self.outside.changing = Some((id, wanted.answer));
-                    self.settle();
+                    self.settle(None);
                 }
                 Ok(None) => {
                     let _ = wanted.answer.send(Ok(()));

@@ -1,13 +1,16 @@
 use std::{
     future::ready,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
 };
 
 use roamkey_ctap::ChangeSet;
-use roamkey_transport::memory::{self, MemoryHost};
+use roamkey_transport::{
+    Peer,
+    memory::{self, MemoryHost},
+};
 
 use super::*;
 use crate::{
@@ -167,4 +170,60 @@ async fn keys_that_are_gone_leave_their_turn_to_others() {
     let (mut host, channel) = plugged(6).await;
     let made = register_rsa(&mut host, channel).await;
     assert_eq!((made[4], made[7]), (0x90, 0x00), "a credential");
+}
+
+/// A host in memory that takes down in which order its key's reports are given and leave.
+struct Noting {
+    transport: memory::MemoryTransport,
+    calls: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Transport for Noting {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<HostEvent, Ended>> {
+        self.transport.poll_event(cx)
+    }
+
+    fn wants_report(&self) -> bool {
+        self.transport.wants_report()
+    }
+
+    fn send_report(&mut self, report: &[u8; 64]) -> bool {
+        let kind = match report[4] {
+            0xbb => "keepalive",
+            0x90 => "answer",
+            _ => "other",
+        };
+        self.calls.lock().unwrap().push(kind);
+        self.transport.send_report(report)
+    }
+
+    fn flush(&mut self) {
+        self.calls.lock().unwrap().push("flush");
+    }
+
+    fn peer(&self) -> Peer {
+        self.transport.peer()
+    }
+}
+
+#[tokio::test]
+async fn touch_is_announced_before_a_policy_answers_and_the_key_goes_on() {
+    let mut seed = Seed::from_bytes([7; 32]);
+    let vault = Memory::create(&mut seed, 0, &Default::default());
+    let seat = Broker::new(Policy::auto()).seat("1-1");
+    let key = Key::open(&Profile::default(), seed, Box::new(vault), seat).await;
+    let mut key = key.unwrap();
+    let (transport, mut host) = memory::pair();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let noting = Noting {
+        transport,
+        calls: Arc::clone(&calls),
+    };
+    tokio::spawn(async move { key.serve(Box::new(noting)).await });
+    let granted = call(&mut host, [0xff; 4], 0x06, &[1; 8]).await;
+    let channel = granted[8..12].try_into().unwrap();
+    calls.lock().unwrap().clear();
+    // authenticatorSelection.
+    assert_eq!(call(&mut host, channel, 0x10, &[0x0b]).await[0], 0);
+    assert_eq!(*calls.lock().unwrap(), ["keepalive", "flush", "answer"]);
 }

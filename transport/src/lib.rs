@@ -105,6 +105,11 @@ pub trait Transport: Send {
     /// whether it was taken: false, and nothing happens, when the host waits for none.
     fn send_report(&mut self, report: &[u8; REPORT_LEN]) -> bool;
 
+    /// Lets what is queued leave now, as far as that takes no waiting: for a caller that has
+    /// something slow to do before it polls again. What fails shows at the next
+    /// [`poll_event`](Self::poll_event).
+    fn flush(&mut self) {}
+
     /// Who attached the key.
     fn peer(&self) -> Peer;
 }

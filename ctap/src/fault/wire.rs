@@ -132,7 +132,7 @@ impl WireFilter {
 
     /// Whether the touch that is waited for can no longer be given.
     pub(crate) fn ends_touch(&self) -> bool {
-        self.message.touch_ends.is_some()
+        self.unplugged || self.message.touch_ends.is_some()
     }
 
     /// The command's answer is ready.

@@ -28,7 +28,7 @@ impl Hid {
     }
 
     /// The notes since somebody looked; whoever switched them on looks after each input.
-    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
-        self.notes.as_mut().map(std::mem::take).unwrap_or_default()
+    pub(crate) fn take_notes(&mut self) -> impl Iterator<Item = Note> + '_ {
+        self.notes.iter_mut().flat_map(|notes| notes.drain(..))
     }
 }

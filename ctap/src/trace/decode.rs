@@ -3,8 +3,6 @@
 //! A message that is not what its command wants has fewer members, or none. Deliberately absent:
 //! which members there are, which is `members`.
 
-use std::fmt::Write as _;
-
 use ciborium::Value;
 
 use super::{
@@ -327,8 +325,12 @@ fn beginning(bytes: &[u8]) -> String {
 fn digits(bytes: &[u8]) -> String {
     let mut digits = String::with_capacity(2 * bytes.len());
     for byte in bytes {
-        // Writing to memory does not fail.
-        let _ = write!(digits, "{byte:02x}");
+        // A tenth of what formatting costs, and half of a trace is digits.
+        let both = [byte >> 4, byte & 0x0f].map(u32::from);
+        digits.extend(
+            both.into_iter()
+                .filter_map(|half| char::from_digit(half, 16)),
+        );
     }
     digits
 }

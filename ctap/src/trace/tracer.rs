@@ -65,8 +65,8 @@ impl Tracer {
     }
 
     /// What CTAPHID did by itself.
-    pub(crate) fn hid(&mut self, notes: Vec<Note>) {
-        self.kept.extend(notes.into_iter().map(Kept::Hid));
+    pub(crate) fn hid(&mut self, notes: impl Iterator<Item = Note>) {
+        self.kept.extend(notes.map(Kept::Hid));
     }
 
     /// The authenticator is given a message.

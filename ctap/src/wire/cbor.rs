@@ -3,8 +3,11 @@
 
 use ciborium::Value;
 
-use super::strict;
+use super::{item, strict};
 use crate::status::Status;
+
+/// Most answers are no longer, in bytes.
+const EMIT_LEN: usize = 512;
 
 /// A map key: an integer beside a parameter, a name inside an entity.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,8 +44,7 @@ impl Members {
     /// Checks and decodes a command's parameters.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Status> {
         strict::check(bytes).map_err(|strict::Malformed| Status::InvalidCbor)?;
-        let value = ciborium::from_reader(bytes).map_err(|_| Status::InvalidCbor)?;
-        Self::from_value(value)
+        Self::from_value(item::read(bytes).ok_or(Status::InvalidCbor)?)
     }
 
     pub(super) fn from_value(value: Value) -> Result<Self, Status> {
@@ -78,7 +80,7 @@ impl Members {
 /// A whole message's value, for those who only look: `None` for one that no command takes.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Value> {
     strict::check(bytes).ok()?;
-    ciborium::from_reader(bytes).ok()
+    item::read(bytes)
 }
 
 pub(super) fn bytes(value: Value) -> Result<Vec<u8>, Status> {
@@ -149,11 +151,10 @@ pub(super) fn sorted_text_map(mut members: Vec<(&str, Value)>) -> Value {
     )
 }
 
-/// Encodes a value made here; writing to memory does not fail.
+/// Encodes a value made here.
 pub(super) fn emit(value: &Value) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let written = ciborium::into_writer(value, &mut bytes);
-    debug_assert!(written.is_ok());
+    let mut bytes = Vec::with_capacity(EMIT_LEN);
+    item::write(value, &mut bytes);
     debug_assert!(strict::check(&bytes).is_ok(), "not canonical: {bytes:02x?}");
     bytes
 }

@@ -13,6 +13,7 @@ pub(crate) mod damage;
 pub(crate) mod extension;
 pub(crate) mod get_assertion;
 pub(crate) mod get_info;
+mod item;
 pub(crate) mod large_blobs;
 pub(crate) mod make_credential;
 mod peek;
@@ -91,8 +92,8 @@ impl Request {
 pub(crate) fn response(result: Result<Option<Vec<u8>>, Status>) -> Vec<u8> {
     match result {
         Ok(body) => {
-            let mut response = vec![Status::Ok.code()];
-            response.extend(body.unwrap_or_default());
+            let mut response = body.unwrap_or_default();
+            response.insert(0, Status::Ok.code());
             response
         }
         Err(status) => vec![status.code()],

@@ -146,15 +146,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for Attachment<S> {
         sent
     }
 
+    fn flush(&mut self) {
+        self.write_at_once();
+    }
+
     fn peer(&self) -> Peer {
         self.peer
     }
 }
 
-impl<S: AsyncWrite + Unpin> Drop for Attachment<S> {
-    /// Tells the host which reports the key has seen, as far as nothing waits for it: else the
-    /// program that wrote the last one before the key was pulled out takes it for one that failed.
-    fn drop(&mut self) {
+impl<S: AsyncWrite + Unpin> Attachment<S> {
+    /// Writes what can be written without waiting.
+    fn write_at_once(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
         while !self.session.output().is_empty() {
             let written = Pin::new(&mut self.stream).poll_write(&mut cx, self.session.output());
@@ -163,6 +166,14 @@ impl<S: AsyncWrite + Unpin> Drop for Attachment<S> {
                 Poll::Ready(_) | Poll::Pending => return,
             }
         }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Drop for Attachment<S> {
+    /// Tells the host which reports the key has seen: else the program that wrote the last one
+    /// before the key was pulled out takes it for one that failed.
+    fn drop(&mut self) {
+        self.write_at_once();
     }
 }
 

@@ -189,6 +189,29 @@ async fn acknowledgement_and_answer_leave_in_one_write() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn flushed_report_leaves_with_its_acknowledgement_before_the_next_poll() {
+    let mut rig = rig(65536);
+    let both = [
+        submit(1, Direction::In, 1, &[]),
+        submit(2, Direction::Out, 1, &[7; 64]),
+    ];
+    rig.host.write_all(&both.concat()).await.unwrap();
+    assert_eq!(rig.event().await, Ok(Event::PowerOn));
+    assert_eq!(rig.event().await, Ok(Event::ReportWanted));
+    assert_eq!(rig.event().await, Ok(Event::Report([7; 64])));
+    assert!(rig.key.send_report(&[8; 64]));
+    rig.calls();
+    rig.key.flush();
+    let mut got = [0; 48 + 48 + 64];
+    rig.host.read_exact(&mut got).await.unwrap();
+    assert_eq!(got[..], [ret(2, &[]), ret(1, &[8; 64])].concat());
+    // Nothing is written twice.
+    rig.key.flush();
+    assert!(rig.settles().await);
+    assert_eq!(rig.calls().writes, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn batch_of_requests_gets_one_write() {
     let mut rig = rig(65536);
     let batch: Vec<u8> = (1..=20)

@@ -31,6 +31,9 @@ mod crypto;
 mod device;
 mod event;
 mod fault;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod hid;
 pub mod limits;
 mod pin;

@@ -1,7 +1,10 @@
+use rand_core::SeedableRng as _;
+
 use super::{
     presence::{LATCH_MS, POLL_GAP_MS, Poll},
     *,
 };
+use crate::state::Change;
 
 fn at(ms: u64) -> Instant {
     Instant::from_millis(ms)
@@ -61,4 +64,35 @@ fn decision_on_another_prompt_changes_nothing() {
     let mut latch = armed();
     latch.handle_decision(at(1), PresenceId(2), Decision::Approved);
     assert_eq!(latch.poll(at(2), &[1; 32]), Poll::Pending);
+}
+
+/// Found by fuzzing: the first prompt stayed on the owner's screen for good.
+#[test]
+fn poll_after_the_gap_and_before_its_timer_withdraws_the_prompt() {
+    let mut rng = Rng::from_seed([7; 32]);
+    let profile = Profile::default();
+    let set = KeyState::create(&mut rng, 1_700_000_000, &profile);
+    let records = set.into_iter().filter_map(|change| match change {
+        Change::Put(record) => Some(record),
+        Change::Delete(_) => None,
+    });
+    let state = KeyState::load(records).unwrap();
+    let mut authenticator = Authenticator::new(profile, state, rng);
+    authenticator.handle_power(Some(at(0)));
+    let register = [[0, 1, 0, 0, 0, 0, 64].as_slice(), &[3; 64], &[0, 0]].concat();
+
+    for ms in [1, 1 + POLL_GAP_MS] {
+        let payload = register.clone();
+        authenticator.handle_message(at(ms), Client(1), MessageKind::Msg, payload);
+        assert_eq!(authenticator.poll_response(), Some(vec![0x69, 0x85]));
+    }
+    let mut asked = Vec::new();
+    while let Some(event) = authenticator.poll_event() {
+        if let Event::PresenceNeeded { id, .. } = event {
+            asked.push(id);
+        } else if let Event::PresenceWithdrawn { id, .. } = event {
+            asked.retain(|asked| *asked != id);
+        }
+    }
+    assert_eq!(asked.len(), 1, "one prompt is alive");
 }

@@ -4,7 +4,7 @@ use super::{Authenticator, Next, Step, get_assertion::Found, presence::Poll};
 use crate::{
     credential::{Algorithm, CredProtect, CredentialId, Origin, RpIdHash},
     crypto::{PrivateKey, sha256},
-    event::{Gesture, Operation, Prompt},
+    event::{Gesture, Operation, Prompt, Withdrawn},
     fault::Fault,
     state::ChangeSet,
     time::Instant,
@@ -90,6 +90,8 @@ impl Authenticator {
             Poll::Approved => true,
             Poll::Pending => false,
             Poll::Ask => {
+                // A prompt of before may have run out just now, before its timer was looked at.
+                self.withdraw_latch(Withdrawn::HostGone);
                 let id = self.ask_presence(Prompt {
                     operation,
                     rp_id: None,

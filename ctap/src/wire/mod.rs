@@ -27,6 +27,8 @@ use crate::{credential::User, status::Status};
 pub(crate) use auth_data::{Attested, AuthData, Flags, Flipped, emit_cose_key};
 pub(crate) use cbor::decode;
 pub(crate) use peek::{peek, peek_apdu};
+#[cfg(fuzzing)]
+pub(crate) use strict::check as check_strictly;
 
 /// Type of every credential (WebAuthn §5.8.2).
 const PUBLIC_KEY: &str = "public-key";

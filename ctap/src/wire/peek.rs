@@ -60,9 +60,9 @@ pub(crate) fn peek(payload: &[u8]) -> Peeked {
 /// Looks at a CTAPHID_MSG payload.
 pub(crate) fn peek_apdu(apdu: &[u8]) -> Peeked {
     let mut peeked = Peeked::of(match apdu {
-        [_, 0x01, ..] => Command::U2fRegister,
-        [_, 0x02, ..] => Command::U2fAuthenticate,
-        [_, 0x03, ..] => Command::U2fVersion,
+        [0, 0x01, ..] => Command::U2fRegister,
+        [0, 0x02, ..] => Command::U2fAuthenticate,
+        [0, 0x03, ..] => Command::U2fVersion,
         _ => Command::Unknown,
     });
     peeked.rp_id_hash = match u2f::Request::parse(apdu) {
@@ -144,6 +144,8 @@ mod tests {
         assert_eq!((cut.command, cut.rp_id_hash), (Command::U2fRegister, None));
         assert_eq!(peek_apdu(&[0, 3, 0, 0]).command, Command::U2fVersion);
         assert_eq!(peek_apdu(&[0, 9, 0, 0]).command, Command::Unknown);
+        // Found by fuzzing: traces call it unknown, and it is answered CLA_NOT_SUPPORTED.
+        assert_eq!(peek_apdu(&[0x80, 1, 0, 0]).command, Command::Unknown);
         assert_eq!(peek_apdu(&[]).command, Command::Unknown);
     }
 }

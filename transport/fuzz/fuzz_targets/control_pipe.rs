@@ -1,0 +1,4 @@
+//! Runs `control_pipe` of the library beside, which says what is attacked and held against what.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| roamkey_transport_fuzz::control_pipe::run(data));

@@ -1,0 +1,4 @@
+//! Runs `session` of the library beside, which says what is attacked and held against what.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| roamkey_transport_fuzz::session::run(data));

@@ -21,5 +21,6 @@ mod fronts;
 mod limits;
 mod profiles;
 mod scenarios;
+mod sim;
 mod support;
 mod vault;

@@ -17,6 +17,7 @@ pub(crate) mod manage;
 pub(crate) mod pin;
 pub(crate) mod rig;
 pub(crate) mod seed;
+pub(crate) mod sim;
 pub(crate) mod u2f;
 pub(crate) mod vault;
 pub(crate) mod wire;

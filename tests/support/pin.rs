@@ -91,7 +91,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// §6.5.6 encapsulate, with the COSE_Key that the authenticator sent.
-    fn new(protocol: Protocol, authenticator: &Value) -> Self {
+    pub(crate) fn agreed(protocol: Protocol, authenticator: &Value) -> Self {
         for (label, value) in [(1, 2), (3, -25), (-1, 1)] {
             let member = cbor::member(authenticator, label);
             assert_eq!(member, Some(Value::from(value)), "label {label}");
@@ -309,7 +309,7 @@ impl Platform {
             (2, Value::from(subcommand::GET_KEY_AGREEMENT)),
         ];
         let value = self.client_pin(channel, members).expect("a key");
-        Shared::new(protocol, &cbor::member(&value, 1).expect("keyAgreement"))
+        Shared::agreed(protocol, &cbor::member(&value, 1).expect("keyAgreement"))
     }
 
     /// pinRetries and powerCycleState.

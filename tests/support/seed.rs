@@ -33,6 +33,17 @@ impl TestSeed {
         Self([byte; 32])
     }
 
+    /// One that another gives.
+    pub(crate) const fn derived(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// What the environment has to hold for one world of a simulation with this seed.
+    pub(crate) fn variables(self, world: usize) -> String {
+        let hex = base16ct::lower::encode_string(&self.0);
+        format!("{VARIABLE}={hex} ROAMKEY_SIM_WORLD={world}")
+    }
+
     /// Bytes for one purpose.
     pub(crate) fn bytes(self, purpose: &str, number: usize) -> [u8; 32] {
         let mut hasher = Sha256::new();

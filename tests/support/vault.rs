@@ -43,6 +43,20 @@ struct Inner {
 }
 
 impl Inner {
+    fn new(records: BTreeMap<Place, Record>) -> Self {
+        Self {
+            records,
+            failure: None,
+            failure_passes: 0,
+            holds_commits: false,
+            passes: 0,
+            holds_loads: false,
+            sets: Vec::new(),
+            held_commit: None,
+            held_load: None,
+        }
+    }
+
     fn apply(&mut self, set: ChangeSet) {
         for change in set {
             match change {
@@ -70,21 +84,17 @@ pub(crate) fn authority() -> AttestationAuthority {
 impl TestVault {
     /// A vault with a new key in it.
     pub(crate) fn create(rng: &mut Rng, profile: &Profile) -> Self {
-        let mut inner = Inner {
-            records: BTreeMap::new(),
-            failure: None,
-            failure_passes: 0,
-            holds_commits: false,
-            passes: 0,
-            holds_loads: false,
-            sets: Vec::new(),
-            held_commit: None,
-            held_load: None,
-        };
+        let mut inner = Inner::new(BTreeMap::new());
         inner.apply(KeyState::create(rng, CREATED, profile));
         let state = KeyState::load(inner.records.values().cloned()).expect("a whole key");
         inner.apply(state.certify(rng, &authority(), profile, SERIAL, CREATED));
         Self(Arc::new(Mutex::new(inner)))
+    }
+
+    /// Another vault with the same in it.
+    pub(crate) fn fork(&self) -> Self {
+        let records = self.lock().records.clone();
+        Self(Arc::new(Mutex::new(Inner::new(records))))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

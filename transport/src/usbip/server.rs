@@ -11,7 +11,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -188,36 +188,75 @@ async fn connection(stream: TcpStream, peer: SocketAddr, desk: Desk, asked: Aske
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
     desk: &Desk,
     asked: &Asked,
 ) -> Result<(), RequestError> {
     watch_over(&stream)?;
-    let limit = desk.limits.request;
+    let own = stream.local_addr()?;
+    let lease = async |busid| {
+        if let Err(why) = desk.gate.check(peer, own).await {
+            warn!(%peer, %why, "import refused");
+            return Err(Status::NotAvailable);
+        }
+        desk.lease(busid, peer).await
+    };
+    give(
+        stream,
+        Peer::Tcp(peer),
+        desk.limits.request,
+        asked,
+        &desk.exports,
+        lease,
+    )
+    .await
+}
+
+impl Exports {
+    /// Serves a connection that was accepted elsewhere until it has what it asked for: the list,
+    /// or a key, whose task has the stream from then on. Whoever connects may import.
+    pub async fn serve<S>(&self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limit = Limits::default().request;
+        let lease = async |busid| lease(self, busid).await;
+        if let Err(error) = give(stream, peer, limit, &Asked::default(), self, lease).await {
+            debug!(%peer, %error, "connection ended");
+        }
+    }
+}
+
+/// Gives a connection what it asks for.
+async fn give<S>(
+    mut stream: S,
+    peer: Peer,
+    limit: Duration,
+    asked: &Asked,
+    exports: &Exports,
+    lease: impl AsyncFnOnce(Option<BusId>) -> Result<Lease, Status>,
+) -> Result<(), RequestError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let wanted = timeout(limit, request(&mut stream)).await??;
     asked.is_made();
     let busid = match wanted {
         Wanted::List => {
             let mut reply = Vec::new();
-            op::emit_devlist(&desk.exports.records(), &mut reply);
+            op::emit_devlist(&exports.records(), &mut reply);
             return Ok(timeout(limit, stream.write_all(&reply)).await??);
         }
         Wanted::Import(busid) => busid,
     };
-    let outcome = match desk.gate.check(peer, stream.local_addr()?).await {
-        Ok(()) => desk.lease(busid, peer).await,
-        Err(why) => {
-            warn!(%peer, %why, "import refused");
-            Err(Status::NotAvailable)
-        }
-    };
+    let outcome = lease(busid).await;
     let mut reply = Vec::new();
     match outcome {
         Ok(lease) => {
             info!(%peer, busid = %lease.record.busid, "imported");
             op::emit_import(Ok(&lease.record), &mut reply);
-            lease.hand_over(stream, Peer::Tcp(peer), &reply);
+            lease.hand_over(stream, peer, &reply);
             Ok(())
         }
         Err(status) => {
@@ -230,12 +269,7 @@ async fn serve(
 
 impl Desk {
     async fn lease(&self, busid: Option<BusId>, peer: SocketAddr) -> Result<Lease, Status> {
-        let busid = busid.ok_or(Status::NoDevice)?;
-        let leased = self.exports.lease(&busid).await;
-        let mut lease = leased.map_err(|why| match why {
-            AttachError::NoSuchKey => Status::NoDevice,
-            AttachError::Busy => Status::DeviceBusy,
-        })?;
+        let mut lease = lease(&self.exports, busid).await?;
         // Only now, since the host may have waited for its own old session to end.
         let most = self.limits.sessions_per_address;
         let Some(entered) = self.sessions.enter(Origin::of(peer.ip()), most) else {
@@ -247,13 +281,21 @@ impl Desk {
     }
 }
 
+async fn lease(exports: &Exports, busid: Option<BusId>) -> Result<Lease, Status> {
+    let busid = busid.ok_or(Status::NoDevice)?;
+    exports.lease(&busid).await.map_err(|why| match why {
+        AttachError::NoSuchKey => Status::NoDevice,
+        AttachError::Busy => Status::DeviceBusy,
+    })
+}
+
 enum Wanted {
     List,
     /// None if the bus id is none: then no device has it.
     Import(Option<BusId>),
 }
 
-async fn request(stream: &mut TcpStream) -> Result<Wanted, RequestError> {
+async fn request<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Wanted, RequestError> {
     let mut header = [0; HEADER_LEN];
     stream.read_exact(&mut header).await?;
     match Request::parse(&header)? {

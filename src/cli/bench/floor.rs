@@ -14,6 +14,7 @@ use p256::{
     ecdsa::{Signature, SigningKey, signature::Signer as _},
 };
 use redb::{Database, TableDefinition};
+use roamkey_transport::usbip::urb::HEADER_LEN;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -61,23 +62,37 @@ impl Echo {
     /// The same round trips as an operation's, with frames of the same lengths.
     pub(super) async fn run(&mut self, exchanges: &[Exchange]) -> io::Result<()> {
         for exchange in exchanges {
-            let sent = part(self.buffer.as_mut_slice(), exchange.sent)?;
-            let lengths = [exchange.sent, exchange.received];
-            for (to, length) in sent.chunks_exact_mut(4).zip(lengths) {
-                let length = u32::try_from(length).map_err(io::Error::other)?;
-                to.copy_from_slice(&length.to_be_bytes());
-            }
-            self.stream.write_all(sent).await?;
+            self.send(*exchange).await?;
             let received = part(self.buffer.as_mut_slice(), exchange.received)?;
             self.stream.read_exact(received).await?;
         }
         Ok(())
     }
+
+    /// A host asks for the next report when an operation is over, and has no answer to it: so
+    /// that frame is under way when the next operation begins.
+    pub(super) async fn park(&mut self) -> io::Result<()> {
+        let frame = Exchange {
+            sent: HEADER_LEN,
+            received: 0,
+        };
+        self.send(frame).await
+    }
+
+    async fn send(&mut self, exchange: Exchange) -> io::Result<()> {
+        let sent = part(self.buffer.as_mut_slice(), exchange.sent)?;
+        let lengths = [exchange.sent, exchange.received];
+        for (to, length) in sent.chunks_exact_mut(4).zip(lengths) {
+            let length = u32::try_from(length).map_err(io::Error::other)?;
+            to.copy_from_slice(&length.to_be_bytes());
+        }
+        self.stream.write_all(sent).await
+    }
 }
 
 /// Reads whole frames and answers each with one of the length asked for.
 async fn serve(mut stream: TcpStream) -> io::Result<()> {
-    let mut buffer = Box::new([0; FRAME]);
+    let (mut buffer, mut answer) = (Box::new([0; FRAME]), Box::new([0; FRAME]));
     let mut filled = 0;
     loop {
         let room = buffer.get_mut(filled..).unwrap_or_default();
@@ -86,21 +101,28 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         filled += read;
-        let (words, _) = buffer.as_chunks::<4>();
-        let [sent, wanted, ..] = words else {
-            return Ok(());
-        };
-        let [sent, wanted] = [sent, wanted].map(|word| u32::from_be_bytes(*word));
-        let [sent, wanted] = [usize::try_from(sent), usize::try_from(wanted)];
-        if filled < 8 || filled < sent.map_err(io::Error::other)? {
-            continue;
+        while let Some((sent, wanted)) = lengths(buffer.get(..filled).unwrap_or_default()) {
+            buffer.copy_within(sent..filled, 0);
+            filled -= sent;
+            if wanted > 0 {
+                let answer = part(answer.as_mut_slice(), wanted)?;
+                stream.write_all(answer).await?;
+            }
         }
-        filled = 0;
-        let wanted = wanted.map_err(io::Error::other)?;
-        stream
-            .write_all(part(buffer.as_mut_slice(), wanted)?)
-            .await?;
     }
+}
+
+/// Those of a frame that has come whole, and of its answer.
+fn lengths(received: &[u8]) -> Option<(usize, usize)> {
+    let (words, _) = received.as_chunks::<4>();
+    let [sent, wanted, ..] = words else {
+        return None;
+    };
+    let [sent, wanted] = [sent, wanted].map(|word| u32::from_be_bytes(*word).try_into());
+    let sent = sent
+        .ok()
+        .filter(|sent| (8..=received.len()).contains(sent))?;
+    Some((sent, wanted.ok()?))
 }
 
 fn part(buffer: &mut [u8], length: usize) -> io::Result<&mut [u8]> {

@@ -11,6 +11,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use roamkey_transport::{
+    limits::{OUTPUT_LIMIT, STUCK_LIMIT},
+    usbip::urb::HEADER_LEN,
+};
+
 use super::{
     World,
     net::{End, Stream, below},
@@ -22,6 +27,11 @@ use crate::support::{
     wire::{Submit, setup, unlink},
 };
 
+/// What a session reads before it handles it, at most.
+const INPUT_LEN: usize = 4_096;
+/// For a peer that has to hear of its end.
+const SLACK: Duration = Duration::from_secs(2);
+
 /// Some attachments, and connections that come to none.
 pub(crate) async fn host(world: World, number: usize) {
     let mut rng = world.rng("hostile");
@@ -30,7 +40,7 @@ pub(crate) async fn host(world: World, number: usize) {
         let Some(mut stream) = world.connect() else {
             continue;
         };
-        let attack = below(&mut rng, 10);
+        let attack = below(&mut rng, 11);
         world.note(format!("hostile host {number} begins {attack}"));
         if attack < 3 {
             before_import(&mut stream, attack, &mut rng).await;
@@ -50,7 +60,11 @@ pub(crate) async fn host(world: World, number: usize) {
             seqnum: 0,
             rng: world.rng("attacker"),
         };
-        attacker.attack(&mut stream, attack).await;
+        if attack == 10 {
+            attacker.flood(&world, &mut stream).await;
+        } else {
+            attacker.attack(&mut stream, attack).await;
+        }
         let end = [End::Closed, End::Reset, End::Vanished][below(&mut rng, 3)];
         stream.plug().pull(end);
     }
@@ -175,6 +189,35 @@ impl Attacker {
             }
             // Half a command, and then nothing.
             _ => self.submit(1, 0, 64).header()[..20].to_vec(),
+        }
+    }
+
+    /// Reports without end, and nobody who reads an answer: what is kept for this host is bounded,
+    /// and its session ends.
+    async fn flood(&mut self, world: &World, stream: &mut Stream) {
+        let answers = OUTPUT_LIMIT + world.climate.weather.room;
+        let most = (answers / HEADER_LEN + 2) * (HEADER_LEN + 64)
+            + INPUT_LEN
+            + 2 * world.climate.weather.room;
+        let mut bytes = self.configure();
+        let mut taken = 0;
+        loop {
+            match timeout(STUCK_LIMIT + SLACK, stream.write_all(&bytes)).await {
+                Ok(Ok(())) => taken += bytes.len(),
+                Ok(Err(_)) => return,
+                Err(_) => {
+                    world.report("a host that reads nothing keeps its session".to_owned());
+                    return;
+                }
+            }
+            if taken > most {
+                world.report(format!(
+                    "{taken} bytes are taken from a host that reads nothing"
+                ));
+                return;
+            }
+            bytes = self.submit(1, 0, 64).header();
+            bytes.extend(self.packet());
         }
     }
 

@@ -78,7 +78,7 @@ fn crash_writes_no_dump_whatever_the_limit_is() {
 #[test]
 fn memory_is_not_for_other_processes_of_the_user() {
     if rustix::process::geteuid().is_root() {
-        println!("root reads all memory");
+        println!("root reads all memory; the guest asks as another user");
         return;
     }
     let home = Home::empty();

@@ -1,4 +1,6 @@
-"""Who of this machine's users may import a key over USB/IP."""
+"""What users of this machine may do: import a key over USB/IP, look into memory."""
+
+import subprocess
 
 from check_control import OTHER, OWNER, as_user
 from harness import check, equal
@@ -18,6 +20,30 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 10) as peer:
     assert rest in (0, 312) and (rest == 312) == (status == 0)
     print(status)
 """
+
+
+# Prints what comes of looking into the memory of a process.
+LOOK = """
+import sys
+try:
+    open(f"/proc/{sys.argv[1]}/mem", "rb").close()
+    print("open")
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+
+@check("its user's other programs do not see its memory", keys=())
+def memory():
+    options = "--listen 127.0.0.1:0 --ephemeral --touch auto"
+    with Server("hidden", options, user=OWNER) as server:
+        equal(as_user(OWNER, LOOK, server.process.pid), "PermissionError", "what its owner gets")
+    # It is roamkey that hides it: another program of the same user is an open book.
+    with subprocess.Popen(["sleep", "60"], user=OWNER, group=OWNER, extra_groups=[]) as other:
+        try:
+            equal(as_user(OWNER, LOOK, other.pid), "open", "what its owner gets of another")
+        finally:
+            other.kill()
 
 
 # The last decorator registers first.

@@ -12,15 +12,16 @@ use std::collections::VecDeque;
 
 use roamkey_transport::{
     Event, REPORT_LEN,
+    limits::{OUTPUT_LIMIT, PARKED_LIMIT},
     usb::{Direction, Identity, IdentityFields},
     usbip::{
-        session::{PARKED_LIMIT, Session, Violation},
+        session::{Session, Violation},
         urb::DevId,
     },
 };
 
 /// Twice what a session holds back at: one command's answer may go over.
-const OUTPUT_BOUND: usize = 32 * 1024;
+const OUTPUT_BOUND: usize = 2 * OUTPUT_LIMIT;
 const DEVID: u32 = 0x0001_0001;
 const ECONNRESET: i32 = -104;
 

@@ -191,6 +191,11 @@ impl Disk {
         inner.fault = Some((at, fault));
     }
 
+    /// Its power goes now: nothing is written any more.
+    pub(crate) fn cut_power(&self) {
+        self.lock().has_power = false;
+    }
+
     pub(crate) fn has_power(&self) -> bool {
         self.lock().has_power
     }

@@ -138,7 +138,10 @@ impl World {
     }
 
     async fn cut_power(&self, depot: &Depot, stock: &Stock, down: Duration) {
-        self.power_off();
+        if let Depot::Disk(disk) = depot {
+            disk.cut_power();
+        }
+        self.power_off().await;
         if let Depot::Disk(disk) = depot {
             disk.restore_power();
             let faults = disk.take_faults();

@@ -103,8 +103,9 @@ impl World {
         usize::try_from(self.tape.digest().1).expect("a number")
     }
 
-    /// Power goes: whatever ran is no more, at once.
-    pub(crate) fn power_off(&self) {
+    /// Power goes: whatever ran is no more when this returns, or it would write to a disk that has
+    /// power again.
+    pub(crate) async fn power_off(&self) {
         let Some(server) = self.server.borrow_mut().take() else {
             return;
         };
@@ -115,6 +116,10 @@ impl World {
         let failed = server.failed.load(Ordering::Relaxed);
         self.count(|figures| figures.vault_faults += failed);
         server.exports.close();
+        drop(server.keys);
+        for task in server.tasks {
+            let _ = task.await; // cancelled, or over before
+        }
     }
 
     /// A connection to the server, if it has power.

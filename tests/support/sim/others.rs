@@ -57,6 +57,10 @@ impl Program {
                     let since = self.model(|model| model.epoch);
                     return match &held {
                         Some(held) if since > held.epoch + 1 => {}
+                        // Only the last part counts as a use.
+                        Some(held) if !last => {
+                            self.token_refused_since(held, "a part of a large blob", status);
+                        }
                         held => self.token_refused(held.as_ref(), "a large blob", status),
                     };
                 }

@@ -12,6 +12,7 @@ pub(crate) mod ctaphid;
 pub(crate) mod disk;
 pub(crate) mod faulty;
 pub(crate) mod host;
+pub(crate) mod inline;
 pub(crate) mod large_blobs;
 pub(crate) mod manage;
 pub(crate) mod pin;

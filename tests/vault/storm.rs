@@ -5,21 +5,14 @@
 //! All of it runs in virtual time and on one thread: the vault is the product's own, on
 //! [`Disk`]. `ROAMKEY_STORM_RUNS=10000` makes it longer.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
 use roamkey::{
     presence::{Broker, Policy},
     profile::Profile,
-    vault::{
-        KeyNumber, KeyVault, LockedVault, OpenVault, Pending, StoredKeyVault, VaultError, VaultId,
-        VaultWorker, unlock::Unlock,
-    },
+    vault::{LockedVault, OpenVault, VaultId, unlock::Unlock},
 };
-use roamkey_ctap::{ChangeSet, KeyState};
 
 use super::{
     served::{CREATED, Directory, default_profile},
@@ -28,6 +21,7 @@ use super::{
 use crate::support::{
     carrier::World,
     disk::{Disk, Fault},
+    inline::in_thread,
     seed::TestSeed,
 };
 
@@ -39,50 +33,16 @@ const LIVES: usize = 4;
 /// Requests between two power cuts at most.
 const STEPS: usize = 15;
 
-/// A key's part of a vault that works when it is asked, in this thread.
-struct Inline {
-    key: StoredKeyVault,
-    worker: Arc<Mutex<VaultWorker>>,
-}
-
-impl Inline {
-    fn work(&self) {
-        let mut worker = self.worker.lock().expect("no test panics in the vault");
-        worker.run_pending();
-    }
-}
-
-impl KeyVault for Inline {
-    fn commit(&mut self, set: ChangeSet) -> Pending<Result<(), VaultError>> {
-        let answer = self.key.commit(set);
-        self.work();
-        answer
-    }
-
-    fn load(&mut self) -> Pending<Result<KeyState, VaultError>> {
-        let answer = self.key.load();
-        self.work();
-        answer
-    }
-}
-
 /// The keys of a vault in virtual time.
 fn world(open: OpenVault, rng: &mut ChaCha20Rng) -> World {
-    let (vault, mut worker) = open.worker();
-    worker.reopen_at_once();
-    let worker = Arc::new(Mutex::new(worker));
-    let keys = (1..).take(KEYS).map(|number| {
-        let key = vault.key(KeyNumber(number));
-        let worker = Arc::clone(&worker);
-        Box::new(Inline { key, worker }) as Box<dyn KeyVault>
-    });
+    let keys = in_thread(open, KEYS);
     let rngs = (0..KEYS).map(|_| {
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
         rand_chacha::rand_core::SeedableRng::from_seed(seed)
     });
     let broker = Broker::new(Policy::auto());
-    let (rngs, keys) = (rngs.collect(), keys.collect());
+    let rngs = rngs.collect();
     World::new(&Profile::default(), rngs, keys, &broker, 0)
 }
 

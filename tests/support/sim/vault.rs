@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,14 +11,13 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use roamkey::vault::{
-    KeyNumber, KeyVault, LockedVault, OpenVault, Pending, StoredKeyVault, StoredProfile,
-    VaultError, VaultId, VaultWorker, unlock::Unlock,
+    KeyVault, LockedVault, OpenVault, Pending, StoredProfile, VaultError, VaultId, unlock::Unlock,
 };
 use roamkey_ctap::{ChangeSet, KeyState};
 use tokio::time::sleep;
 
 use super::{chance, net::below};
-use crate::support::{disk::Disk, vault::TestVault};
+use crate::support::{disk::Disk, inline::in_thread, vault::TestVault};
 
 /// The date of whatever a world makes, in seconds since 1970.
 const CREATED: u64 = 1_735_689_600;
@@ -79,44 +78,9 @@ impl Depot {
             Self::Disk(disk) => {
                 let locked = LockedVault::open_on(disk.medium()).expect("a vault");
                 let open = locked.unlock(&stock.unlock).expect("a whole vault");
-                let (vault, mut worker) = open.worker();
-                worker.reopen_at_once();
-                let worker = Arc::new(Mutex::new(worker));
-                let keys = (1..).take(keys).map(|number| {
-                    let key = vault.key(KeyNumber(number));
-                    let worker = Arc::clone(&worker);
-                    Box::new(Inline { key, worker }) as Box<dyn KeyVault>
-                });
-                keys.collect()
+                in_thread(open, keys)
             }
         }
-    }
-}
-
-/// A key's part of a vault that works when it is asked, in this thread.
-struct Inline {
-    key: StoredKeyVault,
-    worker: Arc<Mutex<VaultWorker>>,
-}
-
-impl Inline {
-    fn work(&self) {
-        let mut worker = self.worker.lock().expect("no test panics in the vault");
-        worker.run_pending();
-    }
-}
-
-impl KeyVault for Inline {
-    fn commit(&mut self, set: ChangeSet) -> Pending<Result<(), VaultError>> {
-        let answer = self.key.commit(set);
-        self.work();
-        answer
-    }
-
-    fn load(&mut self) -> Pending<Result<KeyState, VaultError>> {
-        let answer = self.key.load();
-        self.work();
-        answer
     }
 }
 
